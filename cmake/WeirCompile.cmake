@@ -1,0 +1,30 @@
+# How everything in this tree is compiled: standard, warnings, sanitizers, compiler cache.
+
+set(CMAKE_CXX_STANDARD 20)
+set(CMAKE_CXX_STANDARD_REQUIRED ON)
+set(CMAKE_CXX_EXTENSIONS OFF)
+set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
+
+find_program(WEIR_CCACHE ccache)
+if(WEIR_CCACHE AND PROJECT_IS_TOP_LEVEL AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
+  # Precompiled headers are cacheable only when the cache may ignore their time stamps.
+  set(CMAKE_CXX_COMPILER_LAUNCHER
+      ${CMAKE_COMMAND} -E env CCACHE_SLOPPINESS=pch_defines,time_macros,include_file_mtime,include_file_ctime
+      ${WEIR_CCACHE})
+endif()
+
+add_library(weir_options INTERFACE)
+target_compile_options(weir_options INTERFACE
+  -Wall -Wextra -Wpedantic -Wshadow -Woverloaded-virtual -Wcast-qual -Wunused
+  $<$<BOOL:${WEIR_WARNINGS_AS_ERRORS}>:-Werror>
+  # The dependency file of a precompiled header makes the cache usable with gcc.
+  $<$<CXX_COMPILER_ID:GNU>:-fpch-preprocess>)
+if(WEIR_SANITIZE)
+  target_compile_options(weir_options INTERFACE -fsanitize=${WEIR_SANITIZE} -fno-omit-frame-pointer
+                         -fno-sanitize-recover=all)
+  target_link_options(weir_options INTERFACE -fsanitize=${WEIR_SANITIZE})
+  if(WEIR_SANITIZE MATCHES "thread")
+    # gcc warns that it cannot model std::atomic_thread_fence, which Asio uses in paths that hold no shared data here.
+    target_compile_options(weir_options INTERFACE $<$<CXX_COMPILER_ID:GNU>:-Wno-tsan>)
+  endif()
+endif()

@@ -1,0 +1,9 @@
+#pragma once
+
+// The one file to compile where WEIR_SEPARATE_COMPILATION is defined: it holds every non-template function.
+
+#if !defined(WEIR_SEPARATE_COMPILATION)
+#error "define WEIR_SEPARATE_COMPILATION for the whole program before including <weir/src.hpp>"
+#endif
+
+#include <weir/impl/error.ipp>

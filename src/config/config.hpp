@@ -1,0 +1,130 @@
+#pragma once
+
+#include <weir/detail/config.hpp>
+#include <weir/rate_limit/rule.hpp>
+
+#include <boost/asio/ip/network_v4.hpp>
+#include <boost/asio/ip/network_v6.hpp>
+
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+/// The configuration as the program uses it: checked, complete, with every reference resolved to an index. Immutable
+/// once loaded; workers share it by pointer.
+namespace weir::config {
+
+using std::chrono::milliseconds;
+
+struct endpoint {
+    /// An IP address, never a name: what to listen on must not depend on a resolver.
+    std::string host;
+    /// 0 takes a free port, which the program prints.
+    std::uint16_t port = 0;
+
+    bool operator==(endpoint const&) const = default;
+};
+
+struct redis_settings {
+    /// Empty: the embedded default, a private redis-server.
+    std::string url;
+    milliseconds timeout{50};
+    std::string key_prefix;
+};
+
+/// One way to learn who asks; the first that finds something wins.
+struct identity_source {
+    enum class type { header, ip };
+    type from = type::ip;
+    /// Lower case, for `header`.
+    std::string header;
+};
+
+/// Which part of the identity makes the user of a rule.
+struct per_part {
+    enum class type { user, ip, header, everyone };
+    type from = type::user;
+    /// Lower case, for `header`.
+    std::string header;
+};
+
+/// What makes the endpoint of a rule.
+enum class endpoint_scope { route, path, any };
+
+struct limit {
+    weir::rule rule;
+    std::vector<per_part> per{per_part{}};
+    endpoint_scope endpoint = endpoint_scope::route;
+    std::uint64_t cost = 1;
+    /// Lower case; the cost is read from this field when it is there and valid, else `cost`.
+    std::string cost_header;
+};
+
+struct target {
+    std::string host;
+    std::uint16_t port = 80;
+    /// `host[:port]` as it was written, for logs.
+    std::string text;
+};
+
+struct upstream {
+    std::string name;
+    std::vector<target> targets;
+    milliseconds connect_timeout{1000};
+    milliseconds first_byte_timeout{30000};
+    milliseconds idle_timeout{60000};
+};
+
+struct route {
+    std::string name;
+    /// A path, or a prefix when `prefix` is set (written with a trailing `*`, kept without it).
+    std::string path = "/";
+    bool prefix = true;
+    /// Empty: every method.
+    std::vector<std::string> methods;
+    /// Index into `upstreams`.
+    std::size_t upstream = 0;
+    /// Indices into `limits`, in the order written.
+    std::vector<std::size_t> limits;
+};
+
+/// What one connection and one message may take.
+struct http_settings {
+    std::size_t max_request_line = 8 * 1024;
+    std::size_t max_head = 32 * 1024;
+    std::size_t max_fields = 100;
+    std::uint64_t max_body = 64ULL * 1024 * 1024;
+    milliseconds head_timeout{10000};
+    milliseconds body_timeout{30000};
+    milliseconds write_timeout{30000};
+    milliseconds keep_alive{75000};
+};
+
+enum class rate_limit_headers { draft11, legacy, both, none };
+
+struct config {
+    std::vector<endpoint> listen;
+    endpoint admin{"127.0.0.1", 9900};
+    /// 0: one a core.
+    unsigned workers = 0;
+    redis_settings redis;
+    std::vector<std::variant<asio::ip::network_v4, asio::ip::network_v6>> trusted_proxies;
+    std::vector<identity_source> identity{identity_source{}};
+    std::vector<limit> limits;
+    std::vector<upstream> upstreams;
+    /// In the order written: the first that matches serves.
+    std::vector<route> routes;
+    http_settings http;
+    rate_limit_headers headers = rate_limit_headers::draft11;
+    milliseconds drain{10000};
+    /// `-`: standard output; empty: none; else a file, appended to.
+    std::string access_log = "-";
+
+    /// Index into `limits` of the rule of that name.
+    std::optional<std::size_t> find_limit(std::string_view name) const noexcept;
+};
+
+} // namespace weir::config
