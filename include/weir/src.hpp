@@ -6,4 +6,8 @@
 #error "define WEIR_SEPARATE_COMPILATION for the whole program before including <weir/src.hpp>"
 #endif
 
+#include <weir/http/impl/canonical_target.ipp>
+#include <weir/http/impl/chunk_decoder.ipp>
+#include <weir/http/impl/client_address.ipp>
+#include <weir/http/impl/head.ipp>
 #include <weir/impl/error.ipp>
