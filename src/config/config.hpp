@@ -108,6 +108,8 @@ enum class rate_limit_headers { draft11, legacy, both, none };
 struct config {
     std::vector<endpoint> listen;
     endpoint admin{"127.0.0.1", 9900};
+    /// What `Authorization: Bearer` must carry on the admin side; empty: nothing is asked for.
+    std::string admin_token;
     /// 0: one a core.
     unsigned workers = 0;
     redis_settings redis;

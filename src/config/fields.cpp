@@ -1,0 +1,455 @@
+#include "config/fields.hpp"
+
+#include <boost/beast/http/verb.hpp>
+
+namespace weir::config {
+namespace {
+
+using std::chrono::hours;
+using std::chrono::minutes;
+using std::chrono::seconds;
+
+constexpr std::uint64_t any_number = std::numeric_limits<std::uint64_t>::max();
+
+// Each object of the language has a table of its fields. Those without a function belong to later versions: they are
+// refused by name, because a protection that is written down and not there is worse than an error.
+
+// --- listen, admin, redis -------------------------------------------------------------------------------------------
+
+constexpr std::array listen_fields{
+    field<endpoint>{"address", [](reader& in, node const& v, endpoint& out) { set_parsed(in, v, out, parse_endpoint); },
+                    presence::required},
+    field<endpoint>{"tls", nullptr, {}, "terminate TLS in front of weir"},
+};
+
+constexpr std::array admin_fields{
+    field<config>{"address",
+                  [](reader& in, node const& v, config& out) { set_parsed(in, v, out.admin, parse_endpoint); }},
+    field<config>{"token",
+                  [](reader& in, node const& v, config& out) {
+                      auto text = read_text(in, v);
+                      if (!text)
+                          return;
+                      auto visible = std::all_of(text->begin(), text->end(), [](char c) { return c > ' ' && c < 127; });
+                      if (!text->empty() && (text->size() < 16 || text->size() > 512 || !visible))
+                          in.error(v,
+                                   "must be 16 to 512 visible ASCII characters: openssl rand -hex 32 makes a good one");
+                      out.admin_token = std::move(*text);
+                  }},
+};
+
+void read_redis_mode(reader& in, node const& v, redis_settings&) {
+    auto mode = read_text(in, v);
+    if (mode && (*mode == "cluster" || *mode == "sentinel"))
+        in.error(v, "\"" + *mode + "\" is not supported by this version: only \"standalone\" is");
+    else if (mode && *mode != "standalone")
+        in.error(v, "unknown value \"" + *mode + "\"; known: standalone");
+}
+
+void read_key_prefix(reader& in, node const& v, redis_settings& out) {
+    auto prefix = read_text(in, v);
+    if (!prefix)
+        return;
+    auto plain =
+        std::all_of(prefix->begin(), prefix->end(), [](char c) { return c > ' ' && c < 127 && c != '{' && c != '}'; });
+    if (!plain || prefix->size() > 64)
+        return in.error(v, "must be at most 64 visible ASCII characters other than braces");
+    out.key_prefix = std::move(*prefix);
+}
+
+constexpr std::array redis_fields{
+    field<redis_settings>{"url",
+                          [](reader& in, node const& v, redis_settings& out) {
+                              if (auto text = read_text(in, v))
+                                  out.url = std::move(*text);
+                          }},
+    field<redis_settings>{"mode", read_redis_mode},
+    field<redis_settings>{"timeout",
+                          [](reader& in, node const& v, redis_settings& out) {
+                              set_duration(in, v, out.timeout, milliseconds{1}, seconds{10});
+                          }},
+    field<redis_settings>{"key_prefix", read_key_prefix},
+    field<redis_settings>{"user", nullptr, {}, "write it in the url: redis://user:${REDIS_PASSWORD}@host"},
+    field<redis_settings>{"password", nullptr, {}, "write it in the url: redis://:${REDIS_PASSWORD}@host"},
+    field<redis_settings>{"tls"},
+    field<redis_settings>{"nodes"},
+    field<redis_settings>{"sentinels"},
+};
+
+// --- identity and limits --------------------------------------------------------------------------------------------
+
+constexpr std::array identity_fields{
+    field<identity_source>{"header",
+                           [](reader& in, node const& v, identity_source& out) {
+                               out.from = identity_source::type::header;
+                               set_parsed(in, v, out.header, parse_field_name);
+                           },
+                           presence::required},
+};
+
+void read_identity_source(reader& in, node const& v, identity_source& out) {
+    out.from = identity_source::type::header; // without a name: what cannot be read must not seem to be "ip"
+    if (v.is_object()) {
+        for (std::string_view later : {"jwt", "api_key"}) {
+            if (auto const* found = find_member(v, later)) {
+                reader::step into(in, later);
+                return in.error(*found, "not supported by this version: let something in front of weir verify it and "
+                                        "pass the user on in a header field");
+            }
+        }
+        return read_object(in, v, out, identity_fields);
+    }
+    if (!v.is_string())
+        return in.wrong_type(v, "\"ip\" or {\"header\": NAME}");
+    auto text = read_text(in, v);
+    if (text && *text == "ip")
+        out.from = identity_source::type::ip;
+    else if (text)
+        in.error(v, "unknown value \"" + *text + "\": write \"ip\" or {\"header\": \"" + *text + "\"}");
+}
+
+void read_per(reader& in, node const& v, limit& out) {
+    out.per.clear();
+    read_array(in, v, 1, [&](node const& element, std::size_t) {
+        auto part = read_parsed(in, element, parse_per);
+        if (!part)
+            return;
+        for (auto const& other : out.per) {
+            if (format_per(other) == format_per(*part))
+                return in.error(element, "is there already");
+            if (part->from == per_part::type::everyone || other.from == per_part::type::everyone)
+                return in.error(element, "\"*\" means everybody together and stands alone");
+        }
+        out.per.push_back(std::move(*part));
+    });
+}
+
+void read_algorithm(reader& in, node const& v, limit&) {
+    auto name = read_text(in, v);
+    if (!name || *name == "sliding_window")
+        return;
+    for (std::string_view later : {"token_bucket", "fixed_window", "concurrency"})
+        if (*name == later)
+            return in.error(v, "\"" + *name + "\" is not supported by this version: only \"sliding_window\" is");
+    in.error(v, "unknown value \"" + *name + "\"" + suggest_name(*name, {"sliding_window"}));
+}
+
+void read_cost(reader& in, node const& v, limit& out) {
+    if (v.is_object())
+        return in.error(v,
+                        "reserving and settling is not supported by this version: write a number or \"header:NAME\"");
+    if (v.is_number())
+        return set_number(in, v, out.cost, 1, max_cost);
+    auto text = read_text(in, v, "a whole number or \"header:NAME\"");
+    if (!text)
+        return;
+    try {
+        if (text->starts_with("header:"))
+            out.cost_header = parse_field_name(std::string_view(*text).substr(7));
+        else if (text->starts_with("response:"))
+            in.error(v, "a cost taken from the response is not supported by this version");
+        else if (out.cost = parse_whole_number(*text); out.cost < 1 || out.cost > max_cost)
+            in.error(v, "must be a whole number from 1 to " + std::to_string(max_cost));
+    } catch (value_error const&) {
+        in.error(v, "must be a whole number or \"header:NAME\", not \"" + *text + "\"");
+    }
+}
+
+constexpr std::array limit_fields{
+    field<limit>{"per", read_per},
+    field<limit>{"endpoint",
+                 [](reader& in, node const& v, limit& out) { set_parsed(in, v, out.endpoint, parse_endpoint_scope); }},
+    field<limit>{"algorithm", read_algorithm},
+    field<limit>{"limit",
+                 [](reader& in, node const& v, limit& out) { set_number(in, v, out.rule.limit, 0, max_limit); },
+                 presence::required},
+    field<limit>{"window",
+                 [](reader& in, node const& v, limit& out) {
+                     set_duration(in, v, out.rule.window, min_window,
+                                  std::chrono::duration_cast<milliseconds>(max_window));
+                 },
+                 presence::required},
+    field<limit>{"cost", read_cost},
+    field<limit>{"on_redis_failure",
+                 [](reader& in, node const& v, limit& out) {
+                     set_parsed(in, v, out.rule.on_redis_failure, parse_on_redis_failure);
+                 }},
+    field<limit>{"burst"},
+    field<limit>{"shadow", nullptr, {}, "remove it; the limit would be enforced"},
+    field<limit>{"overrides"},
+    field<limit>{"allow"},
+    field<limit>{"deny"},
+    field<limit>{"penalty"},
+};
+
+// --- upstreams ------------------------------------------------------------------------------------------------------
+
+template <milliseconds upstream::*Member>
+void read_upstream_timeout(reader& in, node const& v, upstream& out) {
+    set_duration(in, v, out.*Member, milliseconds{1}, hours{24});
+}
+
+constexpr std::array timeout_fields{
+    field<upstream>{"connect", read_upstream_timeout<&upstream::connect_timeout>},
+    field<upstream>{"first_byte", read_upstream_timeout<&upstream::first_byte_timeout>},
+    field<upstream>{"idle", read_upstream_timeout<&upstream::idle_timeout>},
+    field<upstream>{"total"},
+    field<upstream>{"per_try"},
+};
+
+void read_targets(reader& in, node const& v, upstream& out) {
+    read_array(in, v, 1, [&](node const& element, std::size_t) {
+        auto parsed = read_parsed(in, element, parse_target);
+        if (!parsed)
+            return;
+        for (auto const& other : out.targets)
+            if (other.host == parsed->host && other.port == parsed->port)
+                return in.error(element, "\"" + parsed->text + "\" is there already");
+        out.targets.push_back(std::move(*parsed));
+    });
+}
+
+void read_balance(reader& in, node const& v, upstream&) {
+    auto name = read_text(in, v);
+    if (!name || *name == "round_robin")
+        return;
+    for (std::string_view later : {"least_request", "consistent_hash"})
+        if (*name == later)
+            return in.error(v, "\"" + *name + "\" is not supported by this version: only \"round_robin\" is");
+    in.error(v, "unknown value \"" + *name + "\"" + suggest_name(*name, {"round_robin"}));
+}
+
+constexpr std::array upstream_fields{
+    field<upstream>{"targets", read_targets, presence::required},
+    field<upstream>{"timeouts",
+                    [](reader& in, node const& v, upstream& out) { read_object(in, v, out, timeout_fields); }},
+    field<upstream>{"balance", read_balance},
+    field<upstream>{"circuit"},
+    field<upstream>{"retries"},
+    field<upstream>{"health"},
+    field<upstream>{"tls"},
+};
+
+// --- routes ---------------------------------------------------------------------------------------------------------
+
+/// A route under construction and what it may refer to.
+struct route_draft {
+    route value;
+    config const& whole;
+};
+
+void read_method(reader& in, node const& v, std::vector<std::string>& methods) {
+    auto method = read_text(in, v);
+    if (!method)
+        return;
+    if (*method == "CONNECT" || *method == "TRACE")
+        return in.error(v, "\"" + *method + "\" is never served by this proxy");
+    if (boost::beast::http::string_to_verb({method->data(), method->size()}) == boost::beast::http::verb::unknown)
+        return in.error(v, "unknown method \"" + *method + "\"" +
+                               suggest_name(*method, {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}));
+    if (std::find(methods.begin(), methods.end(), *method) != methods.end())
+        return in.error(v, "\"" + *method + "\" is there already");
+    methods.push_back(std::move(*method));
+}
+
+/// The index of the element whose name was written, or nothing after a complaint.
+template <class List, class NameOf>
+std::optional<std::size_t> read_reference(reader& in, node const& v, std::string_view what, List const& list,
+                                          NameOf name_of) {
+    auto name = read_text(in, v);
+    if (!name)
+        return std::nullopt;
+    std::vector<std::string_view> known;
+    for (std::size_t i = 0; i < list.size(); ++i) {
+        if (name_of(list[i]) == *name)
+            return i;
+        known.push_back(name_of(list[i]));
+    }
+    in.error(v, "no " + std::string(what) + " is called \"" + *name + "\"" + suggest_name(*name, known));
+    return std::nullopt;
+}
+
+void read_route_path(reader& in, node const& v, route_draft& out) {
+    if (auto pattern = read_parsed(in, v, parse_pattern)) {
+        out.value.path = std::move(pattern->path);
+        out.value.prefix = pattern->prefix;
+    }
+}
+
+void read_route_upstream(reader& in, node const& v, route_draft& out) {
+    auto index = read_reference(in, v, "upstream", out.whole.upstreams,
+                                [](upstream const& u) -> std::string_view { return u.name; });
+    out.value.upstream = index.value_or(0);
+}
+
+void read_route_limits(reader& in, node const& v, route_draft& out) {
+    auto& limits = out.value.limits;
+    read_array(in, v, 0, [&](node const& element, std::size_t) {
+        auto index = read_reference(in, element, "limit", out.whole.limits,
+                                    [](limit const& l) -> std::string_view { return l.rule.name; });
+        if (!index)
+            return;
+        if (std::find(limits.begin(), limits.end(), *index) != limits.end())
+            return in.error(element, "is there already");
+        limits.push_back(*index);
+    });
+}
+
+constexpr std::array route_fields{
+    field<route_draft>{
+        "name", [](reader& in, node const& v, route_draft& out) { set_parsed(in, v, out.value.name, parse_name); },
+        presence::required},
+    field<route_draft>{"path", read_route_path, presence::required},
+    field<route_draft>{"methods",
+                       [](reader& in, node const& v, route_draft& out) {
+                           read_array(in, v, 1, [&](node const& element, std::size_t) {
+                               read_method(in, element, out.value.methods);
+                           });
+                       }},
+    field<route_draft>{"upstream", read_route_upstream, presence::required},
+    field<route_draft>{"limits", read_route_limits},
+    field<route_draft>{"lock"},
+    field<route_draft>{"circuit"},
+    field<route_draft>{"cache"},
+    field<route_draft>{"session"},
+    field<route_draft>{"allow"},
+    field<route_draft>{"deny"},
+    field<route_draft>{"retries"},
+    field<route_draft>{"timeouts", nullptr, {}, "set them on the upstream"},
+    field<route_draft>{"upgrade"},
+};
+
+// --- http -----------------------------------------------------------------------------------------------------------
+
+template <milliseconds http_settings::*Member>
+void read_http_timeout(reader& in, node const& v, http_settings& out) {
+    set_duration(in, v, out.*Member, milliseconds{100}, hours{24});
+}
+
+constexpr std::array http_fields{
+    field<http_settings>{
+        "max_request_line",
+        [](reader& in, node const& v, http_settings& out) { set_size(in, v, out.max_request_line, 256, 64 * 1024); }},
+    field<http_settings>{"max_head", [](reader& in, node const& v,
+                                        http_settings& out) { set_size(in, v, out.max_head, 1024, 1024 * 1024); }},
+    field<http_settings>{"max_fields", [](reader& in, node const& v,
+                                          http_settings& out) { set_number(in, v, out.max_fields, 1, 1000); }},
+    field<http_settings>{"max_body", [](reader& in, node const& v,
+                                        http_settings& out) { set_size(in, v, out.max_body, 0, 1ULL << 50); }},
+    field<http_settings>{"head_timeout", read_http_timeout<&http_settings::head_timeout>},
+    field<http_settings>{"body_timeout", read_http_timeout<&http_settings::body_timeout>},
+    field<http_settings>{"write_timeout", read_http_timeout<&http_settings::write_timeout>},
+    field<http_settings>{"keep_alive", read_http_timeout<&http_settings::keep_alive>},
+};
+
+// --- the document ---------------------------------------------------------------------------------------------------
+
+void read_listen(reader& in, node const& v, config& out) {
+    read_array(in, v, 1, [&](node const& element, std::size_t) {
+        read_object(in, element, out.listen.emplace_back(), listen_fields);
+    });
+}
+
+void read_trusted_proxies(reader& in, node const& v, config& out) {
+    read_array(in, v, 0, [&](node const& element, std::size_t) {
+        if (auto parsed = read_parsed(in, element, parse_network))
+            out.trusted_proxies.push_back(*parsed);
+    });
+}
+
+void read_identity(reader& in, node const& v, config& out) {
+    out.identity.clear();
+    read_array(in, v, 1, [&](node const& element, std::size_t) {
+        read_identity_source(in, element, out.identity.emplace_back());
+    });
+}
+
+void read_limits(reader& in, node const& v, config& out) {
+    read_map(in, v, [&](member const& m) {
+        auto& l = out.limits.emplace_back();
+        l.rule.name = m.key;
+        read_object(in, m.value, l, limit_fields);
+    });
+}
+
+void read_upstreams(reader& in, node const& v, config& out) {
+    read_map(in, v, [&](member const& m) {
+        auto& u = out.upstreams.emplace_back();
+        u.name = m.key;
+        read_object(in, m.value, u, upstream_fields);
+    });
+}
+
+void read_routes(reader& in, node const& v, config& out) {
+    read_array(in, v, 1, [&](node const& element, std::size_t) {
+        route_draft draft{{}, out};
+        draft.value.path.clear(); // what cannot be read must not seem to cover others
+        read_object(in, element, draft, route_fields);
+        out.routes.push_back(std::move(draft.value));
+    });
+}
+
+void read_access_log(reader& in, node const& v, config& out) {
+    auto text = read_text(in, v);
+    if (text && text->empty())
+        in.error(v, "must be a file, \"-\" (standard output) or \"off\"");
+    else if (text)
+        out.access_log = *text == "off" ? std::string{} : std::move(*text);
+}
+
+/// Routes come last in this table, since they refer to the rest.
+constexpr std::array document_fields{
+    field<config>{"$schema", [](reader& in, node const& v, config&) { read_text(in, v); }},
+    field<config>{"listen", read_listen, presence::required},
+    field<config>{"admin", [](reader& in, node const& v, config& out) { read_object(in, v, out, admin_fields); }},
+    field<config>{"workers", [](reader& in, node const& v, config& out) { set_number(in, v, out.workers, 0, 1024); }},
+    field<config>{"redis", [](reader& in, node const& v, config& out) { read_object(in, v, out.redis, redis_fields); }},
+    field<config>{"trusted_proxies", read_trusted_proxies},
+    field<config>{"identity", read_identity},
+    field<config>{"limits", read_limits},
+    field<config>{"upstreams", read_upstreams, presence::required},
+    field<config>{"routes", read_routes, presence::required},
+    field<config>{"http", [](reader& in, node const& v, config& out) { read_object(in, v, out.http, http_fields); }},
+    field<config>{"rate_limit_headers", [](reader& in, node const& v,
+                                           config& out) { set_parsed(in, v, out.headers, parse_rate_limit_headers); }},
+    field<config>{"drain", [](reader& in, node const& v,
+                              config& out) { set_duration(in, v, out.drain, milliseconds{0}, hours{1}); }},
+    field<config>{"access_log", read_access_log},
+    field<config>{"decision"},
+    field<config>{"circuits"},
+    field<config>{"locks"},
+    field<config>{"session"},
+    field<config>{"sessions"},
+    field<config>{"cache"},
+    field<config>{"allow"},
+    field<config>{"deny"},
+    field<config>{"tls", nullptr, {}, "terminate TLS in front of weir"},
+    field<config>{"reload", nullptr, {}, "restart weir to change its configuration"},
+};
+
+template <class T, std::size_t N>
+object_fields describe(std::string_view definition, std::array<field<T>, N> const& fields) {
+    object_fields described{definition, {}, {}};
+    for (auto const& f : fields) {
+        if (f.read)
+            described.fields.push_back(f.name);
+        if (f.needed == presence::required)
+            described.required.push_back(f.name);
+    }
+    return described;
+}
+
+} // namespace
+
+void read_document(reader& in, node const& root, config& out) { read_object(in, root, out, document_fields); }
+
+std::vector<object_fields> describe_fields() {
+    return {
+        describe("", document_fields),         describe("listen", listen_fields),     describe("admin", admin_fields),
+        describe("redis", redis_fields),       describe("identity", identity_fields), describe("limit", limit_fields),
+        describe("upstream", upstream_fields), describe("timeouts", timeout_fields),  describe("route", route_fields),
+        describe("http", http_fields),
+    };
+}
+
+} // namespace weir::config

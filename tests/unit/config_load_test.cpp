@@ -1,0 +1,267 @@
+#include "config/load.hpp"
+
+#include <gmock/gmock.h>
+#include <nlohmann/json.hpp>
+
+#include <cstdlib>
+#include <fstream>
+
+namespace {
+
+using namespace weir::config;
+using testing::AllOf;
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::IsEmpty;
+using testing::Not;
+
+/// A small valid file with `extra` before its end.
+std::string with(std::string_view extra) {
+    return R"({"listen":[{"address":"127.0.0.1:0"}],"upstreams":{"api":{"targets":["http://127.0.0.1:9001"]}},)"
+           R"("routes":[{"name":"all","path":"/*","upstream":"api"}])" +
+           std::string(extra) + "}";
+}
+
+std::vector<std::string> complaints(std::string_view text) {
+    std::vector<std::string> lines;
+    for (auto const& found : load_text(text).issues)
+        lines.push_back(to_string(found, "f"));
+    return lines;
+}
+
+/// The complaints without their places.
+std::vector<std::string> culprits(std::string_view text) {
+    std::vector<std::string> lines;
+    for (auto const& found : load_text(text).issues)
+        lines.push_back(found.pointer + ": " + found.message);
+    return lines;
+}
+
+TEST(config_load, the_example_of_the_repository_loads_completely) {
+    ::unsetenv("USER_LIMIT");
+    ::unsetenv("REDIS_URL");
+    auto result = load_file(WEIR_SOURCE_DIR "/examples/weir.json");
+    for (auto const& found : result.issues)
+        ADD_FAILURE() << to_string(found, "weir.json");
+    ASSERT_TRUE(result.value);
+    auto const& c = *result.value;
+    EXPECT_EQ(c.listen.at(0), (endpoint{"127.0.0.1", 8080}));
+    EXPECT_EQ(c.workers, 2U);
+    EXPECT_EQ(c.redis.url, "redis://127.0.0.1:6379");
+    EXPECT_EQ(c.trusted_proxies.size(), 1U);
+    EXPECT_EQ(c.identity.at(0).header, "x-user-id");
+    EXPECT_EQ(c.identity.at(1).from, identity_source::type::ip);
+    ASSERT_EQ(c.limits.size(), 3U);
+    EXPECT_EQ(c.limits[0].rule.limit, 100U);
+    EXPECT_EQ(c.limits[0].rule.window, std::chrono::minutes{1});
+    EXPECT_EQ(c.limits[1].cost_header, "x-estimated-tokens");
+    EXPECT_EQ(c.limits[1].rule.on_redis_failure, weir::on_redis_failure::closed);
+    EXPECT_EQ(c.limits[2].endpoint, endpoint_scope::any);
+    ASSERT_EQ(c.upstreams.size(), 1U);
+    EXPECT_EQ(c.upstreams[0].targets.at(1).port, 9002);
+    ASSERT_EQ(c.routes.size(), 2U);
+    EXPECT_EQ(c.routes[0].path, "/v1/chat/");
+    EXPECT_TRUE(c.routes[0].prefix);
+    EXPECT_THAT(c.routes[0].methods, ElementsAre("POST"));
+    EXPECT_THAT(c.routes[0].limits, ElementsAre(0U, 1U));
+    EXPECT_THAT(c.routes[1].limits, ElementsAre(0U, 2U));
+    EXPECT_EQ(c.http.max_head, 32U * 1024);
+    EXPECT_EQ(c.access_log, "-");
+}
+
+TEST(config_load, what_is_absent_has_its_default) {
+    auto result = load_text(with(""));
+    ASSERT_TRUE(result.value) << to_string(result.issues.at(0), "f");
+    EXPECT_EQ(result.value->admin, (endpoint{"127.0.0.1", 9900}));
+    EXPECT_EQ(result.value->redis.timeout, milliseconds{50});
+    EXPECT_EQ(result.value->headers, rate_limit_headers::draft11);
+}
+
+TEST(config_load, every_error_of_a_file_is_reported_with_its_place_and_pointer) {
+    EXPECT_THAT(
+        complaints(R"({
+  "listen": [{ "address": "localhost:8080" }],
+  "wrokers": 2,
+  "workers": "two",
+  "limits": {
+    "per-user": { "limit": -1, "window": "1 minute" },
+    "bad name": { "limit": 1.5, "window": 60 }
+  },
+  "upstreams": { "api": { "targets": ["https://a", "ftp://b"] } },
+  "routes": [
+    { "name": "é", "path": "v1", "upstream": "apo", "limits": ["per-usr"], "methods": ["POTS"] }
+  ]
+})"),
+        ElementsAre(HasSubstr(R"(f:2:27: /listen/0/address: "localhost:8080": "localhost" is not an IP address)"),
+                    R"(f:3:3: /wrokers: unknown field; did you mean "workers"?)",
+                    "f:4:14: /workers: must be a whole number from 0 to 1024, not a string",
+                    "f:6:28: /limits/per-user/limit: must be a whole number from 0 to 140737488355327",
+                    HasSubstr("f:6:42: /limits/per-user/window: \"1 minute\" is not a duration"),
+                    HasSubstr("f:7:5: /limits/bad name: \"bad name\" is not a valid name"),
+                    "f:7:28: /limits/bad name/limit: must be a whole number from 0 to 140737488355327",
+                    HasSubstr("f:7:43: /limits/bad name/window: must be a duration with its unit"),
+                    HasSubstr("f:9:39: /upstreams/api/targets/0: \"https://a\": TLS to upstreams"),
+                    HasSubstr("f:9:52: /upstreams/api/targets/1: \"ftp://b\""),
+                    HasSubstr("f:11:15: /routes/0/name: \"é\" is not a valid name"),
+                    HasSubstr("f:11:28: /routes/0/path: \"v1\" is not a path"),
+                    R"(f:11:46: /routes/0/upstream: no upstream is called "apo"; did you mean "api"?)",
+                    R"(f:11:64: /routes/0/limits/0: no limit is called "per-usr"; did you mean "per-user"?)",
+                    R"(f:11:88: /routes/0/methods/0: unknown method "POTS"; did you mean "POST"?)"));
+}
+
+TEST(config_load, a_syntax_error_has_line_and_column_and_does_not_repeat_the_text) {
+    EXPECT_THAT(complaints("{\n  \"redis\": { \"url\": \"redis://:hunter2@h\" ]\n}"),
+                ElementsAre(AllOf(HasSubstr("f:2:42: syntax error while parsing object"), Not(HasSubstr("hunter2")))));
+    EXPECT_THAT(complaints(""), ElementsAre(HasSubstr("f:1:1: syntax error")));
+    EXPECT_THAT(complaints(R"({"a": "hunter2)"), ElementsAre(AllOf(HasSubstr("f:1:15: "), Not(HasSubstr("hunter2")))));
+    EXPECT_THAT(complaints("{} {}"), ElementsAre(HasSubstr("f:1:4: syntax error")));
+    EXPECT_THAT(complaints("[1e999]"), ElementsAre(HasSubstr("number overflow")));
+    EXPECT_THAT(complaints(std::string(100, '[')), ElementsAre(HasSubstr("nested deeper than 64 levels")));
+}
+
+TEST(config_load, a_key_written_twice_is_an_error_that_names_the_first) {
+    EXPECT_THAT(complaints("{\"limits\": {\n \"a\": {\"limit\": 1, \"window\": \"1s\"},\n \"a\": {}\n}}"),
+                testing::Contains("f:3:2: /limits/a: written twice: the first is in line 2"));
+}
+
+TEST(config_load, what_belongs_to_later_versions_is_refused_by_name_and_never_ignored) {
+    EXPECT_THAT(culprits(R"({"listen":[{"address":"127.0.0.1:0","tls":{}}],"decision":{},"circuits":{},"locks":{},
+            "redis":{"mode":"cluster"},"identity":[{"jwt":{}},{"api_key":{}}],
+            "limits":{"a":{"limit":1,"window":"1s","burst":3,"shadow":true,"penalty":{},"overrides":{},
+                           "algorithm":"token_bucket","per":["jwt:sub"],"cost":{"reserve":1}}},
+            "upstreams":{"api":{"targets":["http://a"],"balance":"least_request","circuit":"c","retries":{},"health":{}}},
+            "routes":[{"name":"all","path":"/*","upstream":"api","lock":"session","limits":["a"]}]})"),
+                ElementsAre(HasSubstr("/listen/0/tls: not supported by this version"),
+                            HasSubstr("/decision: not supported by this version"),
+                            HasSubstr("/circuits: not supported by this version"),
+                            HasSubstr("/locks: not supported by this version"),
+                            HasSubstr("/redis/mode: \"cluster\" is not supported by this version"),
+                            HasSubstr("/identity/0/jwt: not supported by this version"),
+                            HasSubstr("/identity/1/api_key: not supported by this version"),
+                            HasSubstr("/limits/a/burst: not supported by this version"),
+                            HasSubstr("/limits/a/shadow: not supported by this version"),
+                            HasSubstr("/limits/a/penalty: not supported by this version"),
+                            HasSubstr("/limits/a/overrides: not supported by this version"),
+                            HasSubstr("/limits/a/algorithm: \"token_bucket\" is not supported by this version"),
+                            HasSubstr("/limits/a/per/0: \"jwt:sub\" is not supported by this version"),
+                            HasSubstr("/limits/a/cost: reserving and settling is not supported by this version"),
+                            HasSubstr("/upstreams/api/balance: \"least_request\" is not supported by this version"),
+                            HasSubstr("/upstreams/api/circuit: not supported by this version"),
+                            HasSubstr("/upstreams/api/retries: not supported by this version"),
+                            HasSubstr("/upstreams/api/health: not supported by this version"),
+                            HasSubstr("/routes/0/lock: not supported by this version")));
+}
+
+TEST(config_load, missing_parts_are_named) {
+    EXPECT_THAT(culprits("{}"), ElementsAre(HasSubstr(R"(the field "listen" is missing)"),
+                                            HasSubstr(R"(the field "upstreams" is missing)"),
+                                            HasSubstr(R"(the field "routes" is missing)")));
+    EXPECT_THAT(culprits("[]"), ElementsAre(": must be an object, not an array"));
+    EXPECT_THAT(culprits(R"({"listen":[],"upstreams":{},"routes":[]})"),
+                ElementsAre("/listen: must not be empty", "/routes: must not be empty"));
+}
+
+TEST(config_load, environment_variables_stand_for_strings_and_numbers) {
+    ::setenv("WEIR_TEST_LIMIT", "7", 1);
+    ::unsetenv("WEIR_TEST_UNSET");
+    auto result = load_text(with(R"(,"workers":"${WEIR_TEST_UNSET:-3}",
+        "limits":{"a":{"limit":"${WEIR_TEST_LIMIT}","window":"${WEIR_TEST_LIMIT}s"}})"));
+    ASSERT_TRUE(result.value) << to_string(result.issues.at(0), "f");
+    EXPECT_EQ(result.value->workers, 3U);
+    EXPECT_EQ(result.value->limits[0].rule.limit, 7U);
+    EXPECT_EQ(result.value->limits[0].rule.window, std::chrono::seconds{7});
+    EXPECT_THAT(culprits(with(R"(,"drain":"${WEIR_TEST_UNSET}")")),
+                ElementsAre(HasSubstr("/drain: the environment variable WEIR_TEST_UNSET is not set")));
+    ::setenv("WEIR_TEST_LIMIT", "lots", 1);
+    EXPECT_THAT(culprits(with(R"(,"workers":"${WEIR_TEST_LIMIT}")")),
+                ElementsAre(HasSubstr("/workers: \"lots\" is not a whole number")));
+}
+
+TEST(config_load, addresses_taken_twice_are_contradictions) {
+    EXPECT_THAT(culprits(R"({"listen":[{"address":"127.0.0.1:8080"},{"address":"0.0.0.0:8080"},{"address":"[::]:8080"}],
+        "admin":{"address":"127.0.0.1:8080"},"upstreams":{"api":{"targets":["http://a"]}},
+        "routes":[{"name":"all","path":"/*","upstream":"api"}]})"),
+                ElementsAre(HasSubstr("/listen/0/address: the same address as the admin side"),
+                            HasSubstr("/listen/1/address: the same address as /listen/0 (127.0.0.1:8080)"),
+                            HasSubstr("/listen/1/address: the same address as the admin side")));
+}
+
+TEST(config_load, an_admin_side_open_to_the_network_needs_a_token) {
+    EXPECT_THAT(culprits(with(R"(,"admin":{"address":"0.0.0.0:9900"})")),
+                ElementsAre(HasSubstr("/admin/address: the admin side would be open to the network")));
+    EXPECT_THAT(culprits(with(R"(,"admin":{"address":"0.0.0.0:9900","token":"0123456789abcdef"})")), IsEmpty());
+    EXPECT_THAT(culprits(with(R"(,"admin":{"token":"short"})")),
+                ElementsAre(AllOf(HasSubstr("/admin/token: must be 16 to 512"), Not(HasSubstr("short")))));
+}
+
+/// The complaints about a list of routes.
+std::vector<std::string> about_routes(std::string_view routes) {
+    return culprits(R"({"listen":[{"address":"127.0.0.1:0"}],"upstreams":{"u":{"targets":["http://a"]}},"routes":[)" +
+                    std::string(routes) + "]}");
+}
+
+TEST(config_load, a_route_that_can_never_match_is_a_contradiction) {
+    EXPECT_THAT(
+        about_routes(R"({"name":"all","path":"/*","upstream":"u"},{"name":"a","path":"/a","upstream":"u"})"),
+        ElementsAre(HasSubstr(R"(/routes/1: can never match: all it could serve is taken before it by "all")")));
+    EXPECT_THAT(
+        about_routes(R"({"name":"g","path":"/a/*","methods":["GET"],"upstream":"u"},
+                                {"name":"p","path":"/*","methods":["POST","PUT"],"upstream":"u"},
+                                {"name":"x","path":"/a/b/*","methods":["GET","POST"],"upstream":"u"})"),
+        ElementsAre(HasSubstr(R"(/routes/2: can never match: all it could serve is taken before it by "g" and "p")")));
+    EXPECT_THAT(about_routes(R"({"name":"a","path":"/a","upstream":"u"},{"name":"b","path":"/a/*","upstream":"u"},
+                                {"name":"c","path":"/*","methods":["GET"],"upstream":"u"},
+                                {"name":"d","path":"/*","upstream":"u"})"),
+                IsEmpty());
+    EXPECT_THAT(about_routes(R"({"name":"a","path":"/a","upstream":"u"},{"name":"a","path":"/b","upstream":"u"})"),
+                ElementsAre(HasSubstr(R"(/routes/1/name: "a" is the name of /routes/0 already)")));
+}
+
+TEST(config_load, limits_that_cannot_admit_and_sources_that_are_never_asked_are_contradictions) {
+    EXPECT_THAT(culprits(R"({"listen":[{"address":"127.0.0.1:0"}],"identity":["ip",{"header":"x-user"}],
+        "limits":{"a":{"limit":5,"window":"1s","cost":6},"b":{"limit":1,"window":"367d","per":["*","ip","*"]}},
+        "upstreams":{"u":{"targets":["http://a","http://a:80"]}},
+        "http":{"max_head":"4KiB"},
+        "routes":[{"name":"r","path":"/*","upstream":"u","limits":["a","b","a"]}]})"),
+                ElementsAre(HasSubstr("/identity/1: never reached: \"ip\" before it always finds something"),
+                            HasSubstr("/limits/a/cost: costs more than the limit of 5"),
+                            HasSubstr("/limits/b/window: must be from 1ms to 366d"),
+                            HasSubstr("/limits/b/per/1: \"*\" means everybody together and stands alone"),
+                            "/limits/b/per/2: is there already",
+                            HasSubstr("/upstreams/u/targets/1: \"a:80\" is there already"),
+                            HasSubstr("/http/max_request_line: larger than max_head (4KiB)"),
+                            HasSubstr("/routes/0/limits/2: is there already")));
+}
+
+TEST(config_load, what_is_defined_and_not_used_is_a_warning) {
+    auto result = load_text(with(R"(,"limits":{"a":{"limit":1,"window":"1s"}})"));
+    EXPECT_TRUE(result.value);
+    ASSERT_EQ(result.issues.size(), 1U);
+    EXPECT_THAT(to_string(result.issues[0], "f"), HasSubstr(": warning: /limits/a: no route uses this limit"));
+}
+
+TEST(config_load, a_file_that_cannot_be_read_says_why) {
+    auto absent = load_file("/nonexistent/weir.json");
+    ASSERT_EQ(absent.issues.size(), 1U);
+    EXPECT_EQ(to_string(absent.issues[0], "weir.json"), "weir.json: cannot be opened: No such file or directory");
+    EXPECT_THAT(to_string(load_file("/").issues.at(0), "/"), HasSubstr("/: cannot be read: Is a directory"));
+    EXPECT_THAT(to_string(load_file("/dev/zero").issues.at(0), "z"), HasSubstr("larger than 16 MiB"));
+}
+
+TEST(config_load, the_schema_knows_exactly_the_fields_that_are_read) {
+    std::ifstream file(WEIR_SOURCE_DIR "/docs/weir.schema.json");
+    auto schema = nlohmann::json::parse(file);
+    for (auto const& object : describe_fields()) {
+        auto const& definition =
+            object.definition.empty() ? schema : schema["$defs"].at(std::string(object.definition));
+        std::vector<std::string> names;
+        for (auto const& [name, unused] : definition.at("properties").items())
+            names.push_back(name);
+        EXPECT_THAT(names, testing::UnorderedElementsAreArray(object.fields)) << object.definition;
+        EXPECT_EQ(definition.at("additionalProperties"), false) << object.definition;
+        auto required = definition.value("required", std::vector<std::string>{});
+        EXPECT_THAT(required, testing::UnorderedElementsAreArray(object.required)) << object.definition;
+    }
+}
+
+} // namespace
