@@ -11,3 +11,4 @@
 #include <weir/http/impl/client_address.ipp>
 #include <weir/http/impl/head.ipp>
 #include <weir/impl/error.ipp>
+#include <weir/impl/key.ipp>

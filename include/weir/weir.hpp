@@ -4,4 +4,6 @@
 
 #include <weir/clock.hpp>
 #include <weir/error.hpp>
+#include <weir/key.hpp>
+#include <weir/rate_limit/rule.hpp>
 #include <weir/version.hpp>

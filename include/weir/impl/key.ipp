@@ -1,0 +1,68 @@
+#pragma once
+
+#include <weir/key.hpp>
+
+#include <openssl/evp.h>
+
+#include <array>
+#include <new>
+
+namespace weir {
+namespace detail {
+
+inline constexpr char hex_digits[] = "0123456789ABCDEF";
+
+constexpr bool is_key_byte(unsigned char c) noexcept {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '.' ||
+           c == '_' || c == '~' || c == '/';
+}
+
+inline void append_digest(std::string& out, std::string_view text) {
+    std::array<unsigned char, EVP_MAX_MD_SIZE> digest;
+    if (EVP_Digest(text.data(), text.size(), digest.data(), nullptr, EVP_sha256(), nullptr) != 1)
+        throw std::bad_alloc(); // the only way in which a digest of memory fails
+    for (int i = 0; i < 16; ++i) {
+        out += hex_digits[digest[i] >> 4];
+        out += hex_digits[digest[i] & 15];
+    }
+}
+
+} // namespace detail
+
+WEIR_DECL void append_key_part(std::string& out, key_part part) {
+    if (part.is_any()) {
+        out += '*';
+        return;
+    }
+    auto const begin = out.size();
+    // The prefix of a part that turns out too long: whole encoded bytes, and room for '=' and 32 digits.
+    std::size_t prefix = begin;
+    for (unsigned char const c : part.text()) {
+        if (detail::is_key_byte(c)) {
+            out += static_cast<char>(c);
+        } else {
+            out += '%';
+            out += detail::hex_digits[c >> 4];
+            out += detail::hex_digits[c & 15];
+        }
+        if (out.size() - begin <= max_key_part - 33)
+            prefix = out.size();
+        if (out.size() - begin > max_key_part) {
+            out.resize(prefix);
+            out += '=';
+            detail::append_digest(out, part.text());
+            return;
+        }
+    }
+}
+
+WEIR_DECL void append_rate_key(std::string& out, std::string_view prefix, key_part user, key_part endpoint,
+                               key_layout layout) {
+    out += prefix;
+    out += layout == key_layout::cluster ? "rate:{" : "rate:";
+    append_key_part(out, user);
+    out += layout == key_layout::cluster ? "}:" : ":";
+    append_key_part(out, endpoint);
+}
+
+} // namespace weir

@@ -1,0 +1,55 @@
+#pragma once
+
+#include <weir/detail/config.hpp>
+
+#include <string>
+#include <string_view>
+
+namespace weir {
+
+/// One part of a Redis key that somebody else chose: the user or the endpoint of a rule, or "any" of them.
+///
+/// Implicitly made from text; `key_part::any()` is the `*` of a rule that counts all users or all endpoints together,
+/// which no text can spell (a literal `*` is encoded).
+class key_part {
+public:
+    constexpr key_part() = default;
+    constexpr key_part(std::string_view text)
+        : text_(text) {} // NOLINT(google-explicit-constructor)
+    constexpr key_part(const char* text)
+        : text_(text) {} // NOLINT(google-explicit-constructor)
+    key_part(std::string const& text)
+        : text_(text) {} // NOLINT(google-explicit-constructor)
+    static constexpr key_part any() noexcept {
+        key_part part;
+        part.any_ = true;
+        return part;
+    }
+
+    constexpr std::string_view text() const noexcept { return text_; }
+    constexpr bool is_any() const noexcept { return any_; }
+
+private:
+    std::string_view text_;
+    bool any_ = false;
+};
+
+/// The longest encoded form of a part; a longer one becomes a prefix, `=` and 128 bits of its SHA-256.
+inline constexpr std::size_t max_key_part = 128;
+
+/// Appends `part` so that no two different parts, and no part and a separator of a key, are ever the same text: all but
+/// unreserved characters (RFC 3986 section 2.3) and `/` are percent-encoded.
+WEIR_DECL void append_key_part(std::string& out, key_part part);
+
+/// Whether keys carry a hash tag, so that all keys of one user live on one node of a Redis Cluster.
+enum class key_layout { standalone, cluster };
+
+/// Appends `<prefix>rate:<user>:<endpoint>`, on a cluster `<prefix>rate:{<user>}:<endpoint>`.
+WEIR_DECL void append_rate_key(std::string& out, std::string_view prefix, key_part user, key_part endpoint,
+                               key_layout layout = key_layout::standalone);
+
+} // namespace weir
+
+#if defined(WEIR_HEADER_ONLY)
+#include <weir/impl/key.ipp>
+#endif
