@@ -12,3 +12,12 @@
 #include <weir/http/impl/head.ipp>
 #include <weir/impl/error.ipp>
 #include <weir/impl/key.ipp>
+#include <weir/redis/impl/command.ipp>
+#include <weir/redis/impl/connection.ipp>
+#include <weir/redis/impl/operation.ipp>
+#include <weir/redis/impl/parser.ipp>
+#include <weir/redis/impl/pipeline.ipp>
+#include <weir/redis/impl/reply.ipp>
+#include <weir/redis/impl/script.ipp>
+#include <weir/redis/impl/transport.ipp>
+#include <weir/redis/impl/url.ipp>

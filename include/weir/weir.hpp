@@ -6,4 +6,6 @@
 #include <weir/error.hpp>
 #include <weir/key.hpp>
 #include <weir/rate_limit/rule.hpp>
+#include <weir/redis/client.hpp>
+#include <weir/redis/url.hpp>
 #include <weir/version.hpp>

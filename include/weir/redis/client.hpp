@@ -1,0 +1,97 @@
+#pragma once
+
+#include <weir/redis/connection.hpp>
+#include <weir/redis/exec_operation.hpp>
+
+namespace weir::redis {
+
+/// How one operation is executed.
+struct exec_options {
+    /// From the submission to the reply; 0: the client's default. At most 24 hours.
+    std::chrono::nanoseconds timeout{0};
+    /// May be executed twice: it may then be sent again after a lost connection, within its deadline.
+    bool idempotent = false;
+};
+
+/// The asynchronous client of one Redis server: one connection, shared by everything on its thread, pipelined by
+/// itself, and made again whenever it is lost.
+///
+/// It connects from its construction on. While the first attempt is under way, and while a lost connection is being
+/// replaced, operations queue until their deadline; after a failed attempt and until the next success they fail at
+/// once with `errc::not_connected` (or `no_auth`, `wrong_password`, `no_permission`).
+///
+/// Everything but `async_exec_from_any_thread` must be called on the thread that runs the `io_context`, or before it
+/// runs; that `io_context` must be run by one thread and outlive the client. Operations may be started, cancelled and
+/// the client closed or destroyed from within completion handlers. The client keeps `io_context::run` from returning
+/// until it is closed.
+/// Thread safety: distinct objects: safe; shared objects: unsafe, but for `async_exec_from_any_thread`.
+class client {
+public:
+    /// Throws `std::invalid_argument` where the address wants what this version cannot do (TLS).
+    client(asio::io_context& context, client_options options)
+        : connection_(std::make_shared<detail::connection>(context, std::move(options))) {
+        connection_->start();
+    }
+    client(client const&) = delete;
+    client& operator=(client const&) = delete;
+    /// As `close`.
+    ~client() { connection_->close(); }
+
+    /// Executes `what` and hands its reply to `sink`. Completes `void(error_code)`.
+    ///
+    /// Preconditions: `what` and `sink` stay alive and untouched until completion. All that is submitted in one turn
+    /// of the event loop leaves in one write, in order. The handler runs on its associated executor, by default the
+    /// `io_context`, and never within this function.
+    ///
+    /// Errors: of kind `not_sent`, try again or decide without Redis; `outcome_unknown`, try again only what is
+    /// idempotent; `refused` as the server said (BUSY, LOADING and NOSCRIPT are tried again until the deadline first);
+    /// `unexpected_reply` from the sink; `invalid_argument` for an incomplete command.
+    /// Cancellation: total, partial and terminal alike: `cancelled_unsent` or `cancelled`, and a late reply is
+    /// swallowed.
+    template <asio::completion_token_for<void(error_code)> Token>
+    auto async_exec(command const& what, reply_sink& sink, exec_options options, Token&& token) {
+        return asio::async_initiate<Token, void(error_code)>(detail::initiate_exec{connection_.get()}, token, &what,
+                                                             static_cast<reply_sink*>(&sink), options.timeout,
+                                                             options.idempotent);
+    }
+
+    /// Completes `void(error_code)` when the connection is open, or with the reason why the attempt under way failed;
+    /// at once where either is known. For checks at the start; no operation needs it.
+    ///
+    /// Errors: `not_connected` (see `last_error_text`), `no_auth`, `wrong_password`, `no_permission`, `loading`,
+    /// `max_clients` and what else the handshake met; `client_closed`. Cancellation: all types: `cancelled_unsent`.
+    template <asio::completion_token_for<void(error_code)> Token>
+    auto async_connect(Token&& token) {
+        return asio::async_initiate<Token, void(error_code)>(detail::initiate_wait_open{connection_.get()}, token);
+    }
+
+    /// As `async_exec`, from any thread. Submissions of many threads wake the client's thread once a batch. The
+    /// handler runs on its associated executor, by default the client's `io_context`; a cancellation signal is emitted
+    /// where the handler runs, not on the client's thread.
+    /// Precondition: the client outlives the call.
+    template <asio::completion_token_for<void(error_code)> Token>
+    auto async_exec_from_any_thread(command const& what, reply_sink& sink, exec_options options, Token&& token) {
+        return asio::async_initiate<Token, void(error_code)>(detail::initiate_foreign_exec{connection_.get()}, token,
+                                                             &what, static_cast<reply_sink*>(&sink), options.timeout,
+                                                             options.idempotent);
+    }
+
+    /// Whether the handshake is complete and the connection not known to be lost.
+    bool connected() const noexcept { return connection_->is_open(); }
+    /// Why there is no connection, or why the last one was lost; no error while connected.
+    error_code last_error() const {
+        return connection_->last_error() == errc{} ? error_code{} : error_code{connection_->last_error()};
+    }
+    /// The same in words, without user or password: "connect to 127.0.0.1:6379: Connection refused".
+    std::string const& last_error_text() const noexcept { return connection_->last_error_text(); }
+    client_statistics const& stats() const noexcept { return connection_->stats(); }
+    client_options const& options() const noexcept { return connection_->options(); }
+
+    /// Ends the connection for good. What waits completes with `client_closed`, what was sent with `connection_lost`.
+    void close() { connection_->close(); }
+
+private:
+    std::shared_ptr<detail::connection> connection_;
+};
+
+} // namespace weir::redis

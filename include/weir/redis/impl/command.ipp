@@ -1,0 +1,68 @@
+#pragma once
+
+#include <weir/redis/command.hpp>
+
+#include <array>
+#include <charconv>
+#include <stdexcept>
+
+namespace weir::redis {
+namespace detail {
+
+template <class Integer>
+std::string_view to_decimal(Integer value, std::array<char, 24>& buffer) noexcept {
+    auto const end = std::to_chars(buffer.data(), buffer.data() + buffer.size(), value).ptr;
+    return {buffer.data(), static_cast<std::size_t>(end - buffer.data())};
+}
+
+inline void append_count(std::string& to, char type, std::size_t count) {
+    std::array<char, 24> digits;
+    to += type;
+    to += to_decimal(count, digits);
+    to += "\r\n";
+}
+
+} // namespace detail
+
+WEIR_DECL command& command::clear() noexcept {
+    payload_.clear();
+    missing_ = 0;
+    script_ = nullptr;
+    return *this;
+}
+
+WEIR_DECL command& command::start(std::size_t argument_count) {
+    if (!payload_.empty() || argument_count == 0)
+        throw std::logic_error("weir::redis::command: a command is begun once, and has at least its name");
+    detail::append_count(payload_, '*', argument_count);
+    missing_ = argument_count;
+    return *this;
+}
+
+WEIR_DECL command& command::arg(std::string_view text) {
+    if (missing_ == 0)
+        throw std::logic_error("weir::redis::command: more arguments than were announced");
+    detail::append_count(payload_, '$', text.size());
+    payload_ += text;
+    payload_ += "\r\n";
+    --missing_;
+    return *this;
+}
+
+WEIR_DECL command& command::arg_signed(std::int64_t value) {
+    std::array<char, 24> digits;
+    return arg(detail::to_decimal(value, digits));
+}
+
+WEIR_DECL command& command::arg_unsigned(std::uint64_t value) {
+    std::array<char, 24> digits;
+    return arg(detail::to_decimal(value, digits));
+}
+
+WEIR_DECL command& command::evalsha(redis::script const& code, std::size_t key_count, std::size_t arg_count) {
+    start(3 + key_count + arg_count).arg("EVALSHA").arg(code.sha1()).arg(key_count);
+    script_ = &code;
+    return *this;
+}
+
+} // namespace weir::redis

@@ -1,0 +1,402 @@
+#pragma once
+
+#include <weir/redis/connection.hpp>
+
+#include <boost/asio/post.hpp>
+
+#include <algorithm>
+#include <stdexcept>
+#include <utility>
+
+namespace weir::redis::detail {
+
+// A connection that lived this long is replaced at once when it is lost; a shorter-lived one after a pause.
+inline constexpr std::chrono::seconds settled_after{1};
+// "Every operation has a finite deadline."
+inline constexpr std::chrono::hours max_timeout{24};
+
+inline pipeline_limits limits_of(client_options const& options) {
+    pipeline_limits limits;
+    limits.max_queued_operations = std::max<std::size_t>(options.max_queued_operations, 1);
+    limits.max_queued_bytes = options.max_queued_bytes;
+    limits.max_reply_bytes = options.max_reply_bytes;
+    return limits;
+}
+
+// One command of the handshake. Deletes itself when it is done.
+class handshake_step final : public operation {
+public:
+    handshake_step(std::weak_ptr<connection> owner, std::uint64_t number, std::string what, redis::command bytes,
+                   bool optional)
+        : operation(&handshake_step::finish)
+        , attempt(number)
+        , name(std::move(what))
+        , may_be_denied(optional)
+        , owner_(std::move(owner))
+        , bytes_(std::move(bytes)) {
+        command = &bytes_;
+        sink = &words;
+    }
+
+    std::uint64_t attempt;
+    std::string name;
+    // Without the permission for it the connection works all the same.
+    bool may_be_denied;
+    string_sink words;
+
+private:
+    static void finish(operation* base, bool invoke) {
+        std::unique_ptr<handshake_step> const self(static_cast<handshake_step*>(base));
+        if (auto const owner = self->owner_.lock(); owner && invoke)
+            owner->on_step(*self);
+    }
+
+    std::weak_ptr<connection> owner_;
+    redis::command bytes_;
+};
+
+// The server's words, unless they repeat the password ("unknown command 'AUTH', with args beginning with ...").
+inline std::string words_of(handshake_step const& step, std::string const& password) {
+    auto const& text = step.words.error_text();
+    auto const tells = !password.empty() && text.find(password) != std::string::npos;
+    return step.name + ": " + (text.empty() || tells ? step.result.message() : text);
+}
+
+WEIR_DECL connection::connection(asio::io_context& context, client_options options)
+    : context_(context)
+    , options_(std::move(options))
+    , pipeline_(limits_of(options_), options_.observer)
+    , transport_(context)
+    , deadline_timer_(context.get_executor())
+    , tick_timer_(context.get_executor()) {
+    if (options_.server.via == address::transport::tls)
+        throw std::invalid_argument(options_.server.display() + ": TLS to Redis is not supported by this version of "
+                                                                "Weir; use redis:// or unix://");
+}
+
+WEIR_DECL connection::~connection() {
+    while (!completing_.empty()) {
+        auto& first = completing_.front();
+        completing_.pop_front();
+        first.destroy();
+    }
+    for (auto* each = inbox_.exchange(nullptr); each;)
+        std::exchange(each, each->next_in_inbox)->destroy();
+}
+
+WEIR_DECL void connection::start() { connect(); }
+
+WEIR_DECL void connection::close() {
+    if (state_ == state::closed)
+        return;
+    state_ = state::closed;
+    ++attempt_;
+    transport_.close();
+    tick_timer_.cancel();
+    deadline_timer_.cancel();
+    pipeline_.close();
+    schedule();
+}
+
+// ---- operations
+
+WEIR_DECL void connection::submit(operation& what, std::chrono::nanoseconds timeout) {
+    auto const now = clock::now();
+    if (timeout == std::chrono::nanoseconds::zero())
+        timeout = options_.timeout;
+    what.deadline = now + std::min<std::chrono::nanoseconds>(timeout, max_timeout);
+    pipeline_.submit(what, now);
+    schedule();
+}
+
+WEIR_DECL void connection::wait_open(operation& what) {
+    auto const now = clock::now();
+    what.deadline = now + max_timeout;
+    pipeline_.wait_open(what, now);
+    schedule();
+}
+
+WEIR_DECL void connection::cancel(operation& what) {
+    pipeline_.cancel(what);
+    schedule();
+}
+
+WEIR_DECL void connection::submit_from_any_thread(foreign_operation& what) {
+    auto* head = inbox_.load(std::memory_order_relaxed);
+    do
+        what.next_in_inbox = head;
+    while (!inbox_.compare_exchange_weak(head, &what, std::memory_order_release, std::memory_order_relaxed));
+    if (!head)
+        asio::post(context_, [self = shared_from_this()] { self->admit_foreign(); });
+}
+
+WEIR_DECL void connection::admit_foreign() {
+    foreign_operation* in_order = nullptr;
+    for (auto* each = inbox_.exchange(nullptr, std::memory_order_acquire); each;) {
+        auto* const next = each->next_in_inbox;
+        each->next_in_inbox = std::exchange(in_order, each);
+        each = next;
+    }
+    while (in_order) {
+        auto& first = *in_order;
+        in_order = first.next_in_inbox;
+        submit(first, first.timeout);
+        if (first.cancel_requested)
+            pipeline_.cancel(first);
+    }
+}
+
+// At most one turn is under way or posted: everything that happens until it runs is written and completed together.
+WEIR_DECL void connection::schedule() {
+    if (turn_scheduled_ || in_turn_)
+        return;
+    turn_scheduled_ = true;
+    asio::post(context_, [self = shared_from_this()] {
+        self->turn_scheduled_ = false;
+        self->turn();
+    });
+}
+
+WEIR_DECL void connection::turn() {
+    // A handler may throw through here; the rest is completed in another turn.
+    struct guard {
+        connection& self;
+        ~guard() {
+            self.in_turn_ = false;
+            if (!self.completing_.empty() || self.pipeline_.has_completed())
+                self.schedule();
+        }
+    };
+    {
+        guard const end{*this};
+        in_turn_ = true;
+        pipeline_.take_completed(completing_);
+        while (!completing_.empty()) {
+            auto& first = completing_.front();
+            completing_.pop_front();
+            first.complete();
+        }
+    }
+    flush();
+    arm_deadline();
+}
+
+WEIR_DECL void connection::arm_deadline() {
+    auto const next = pipeline_.next_deadline();
+    if (!next || state_ == state::closed || (armed_ && armed_for_ <= *next))
+        return;
+    armed_ = true;
+    armed_for_ = *next;
+    deadline_timer_.expires_at(*next);
+    deadline_timer_.async_wait([self = shared_from_this()](error_code ec) {
+        if (ec)
+            return;
+        self->armed_ = false;
+        self->pipeline_.expire(clock::now());
+        self->turn();
+    });
+}
+
+// ---- the connection's life
+
+WEIR_DECL void connection::connect() {
+    state_ = state::connecting;
+    ++attempt_;
+    set_tick(clock::now() + options_.connect_timeout);
+    transport_.async_connect(options_.server,
+                             [self = shared_from_this(), attempt = attempt_](error_code ec, std::string text) {
+                                 if (attempt == self->attempt_)
+                                     self->on_transport(ec, std::move(text));
+                             });
+}
+
+WEIR_DECL void connection::on_transport(error_code ec, std::string text) {
+    if (ec)
+        return attempt_failed(errc::not_connected, std::move(text));
+    state_ = state::handshake;
+    write_blocked_ = false;
+    pipeline_.connected();
+    auto const now = clock::now();
+    steps_left_ = 0;
+    auto const add = [&](std::string what, redis::command bytes, bool optional = false) {
+        auto step =
+            std::make_unique<handshake_step>(weak_from_this(), attempt_, std::move(what), std::move(bytes), optional);
+        step->deadline = now + max_timeout; // the tick ends the attempt as a whole
+        pipeline_.submit_handshake(*step.release(), now);
+        ++steps_left_;
+    };
+    auto const& server = options_.server;
+    if (!server.password.empty() && server.user.empty())
+        add("AUTH", redis::command("AUTH", server.password));
+    else if (!server.password.empty())
+        add("AUTH", redis::command("AUTH", server.user, server.password));
+    if (server.database != 0)
+        add("SELECT " + std::to_string(server.database), redis::command("SELECT", server.database));
+    if (!options_.client_name.empty())
+        add("CLIENT SETNAME", redis::command("CLIENT", "SETNAME", options_.client_name), true);
+    for (auto const* each : options_.scripts)
+        add("SCRIPT LOAD " + each->name(), redis::command("SCRIPT", "LOAD", each->source()));
+    add("PING", redis::command("PING"), true);
+    read();
+    flush();
+}
+
+WEIR_DECL void connection::on_step(handshake_step const& step) {
+    if (step.attempt != attempt_ || state_ != state::handshake)
+        return;
+    if (step.result && !(step.may_be_denied && step.result == errc::no_permission))
+        return attempt_failed(static_cast<errc>(step.result.value()),
+                              options_.server.display() + ": " + words_of(step, options_.server.password));
+    if (--steps_left_ == 0)
+        opened();
+}
+
+WEIR_DECL void connection::opened() {
+    state_ = state::open;
+    failures_ = 0;
+    last_error_ = {};
+    last_error_text_.clear();
+    opened_at_ = clock::now();
+    pipeline_.open();
+    set_tick(opened_at_ + options_.health_interval);
+    if (options_.observer)
+        options_.observer->on_connected();
+}
+
+WEIR_DECL void connection::attempt_failed(errc why, std::string text) {
+    ++attempt_;
+    ++failures_;
+    transport_.close();
+    last_error_ = why;
+    last_error_text_ = std::move(text);
+    pipeline_.connect_failed(why);
+    auto const pause = error_code{why} == kind::authentication ? options_.reconnect_max : next_pause();
+    if (options_.observer)
+        options_.observer->on_connect_failed(why, last_error_text_, pause);
+    reconnect_after(pause);
+    schedule();
+}
+
+WEIR_DECL void connection::lost(errc why, std::string text) {
+    ++attempt_;
+    transport_.close();
+    last_error_ = why;
+    last_error_text_ = options_.server.display() + ": " + text;
+    auto const now = clock::now();
+    pipeline_.disconnected(now);
+    if (options_.observer)
+        options_.observer->on_disconnected(why, last_error_text_);
+    if (now - opened_at_ >= settled_after)
+        connect();
+    else
+        reconnect_after(next_pause());
+    schedule();
+}
+
+WEIR_DECL std::chrono::milliseconds connection::next_pause() {
+    auto bound = std::max<std::chrono::milliseconds>(options_.reconnect_min, std::chrono::milliseconds{1});
+    for (int i = 1; i < failures_ && bound < options_.reconnect_max; ++i)
+        bound *= 2;
+    bound = std::min(bound, options_.reconnect_max);
+    return std::chrono::milliseconds{std::uniform_int_distribution<std::int64_t>{0, bound.count()}(random_)};
+}
+
+WEIR_DECL void connection::reconnect_after(std::chrono::milliseconds pause) {
+    state_ = state::waiting;
+    set_tick(clock::now() + pause);
+}
+
+WEIR_DECL void connection::set_tick(clock::time_point when) {
+    tick_timer_.expires_at(when);
+    tick_timer_.async_wait([self = shared_from_this()](error_code ec) {
+        // A tick that was due when the timer was set anew is nobody's.
+        if (!ec && self->tick_timer_.expiry() <= clock::now())
+            self->on_tick();
+    });
+}
+
+WEIR_DECL void connection::on_tick() {
+    switch (state_) {
+    case state::waiting:
+        return connect();
+    case state::connecting:
+    case state::handshake:
+        return attempt_failed(errc::not_connected, "connect to " + options_.server.display() + ": no answer within " +
+                                                       std::to_string(options_.connect_timeout.count()) + " ms");
+    case state::open:
+        return check_health(clock::now());
+    case state::closed:
+        return;
+    }
+}
+
+WEIR_DECL void connection::check_health(clock::time_point now) {
+    if (!pipeline_.outstanding()) {
+        pipeline_.ping();
+        set_tick(now + options_.health_interval);
+        return flush();
+    }
+    auto const patience = last_progress_ + 2 * options_.health_interval;
+    if (now >= patience)
+        return lost(errc::connection_lost,
+                    "no reply for two health intervals of " + std::to_string(options_.health_interval.count()) + " ms");
+    set_tick(std::min(patience, now + options_.health_interval));
+}
+
+// ---- bytes
+
+WEIR_DECL void connection::read() {
+    transport_.async_read_some(asio::buffer(read_buffer_),
+                               [self = shared_from_this(), attempt = attempt_](error_code ec, std::size_t size) {
+                                   if (attempt == self->attempt_)
+                                       self->on_read(ec, size);
+                               });
+}
+
+WEIR_DECL void connection::on_read(error_code ec, std::size_t size) {
+    auto why = errc::connection_lost;
+    std::string text;
+    if (ec) {
+        text = ec == asio::error::eof ? "the server closed the connection" : ec.message();
+    } else {
+        last_progress_ = clock::now();
+        if (auto const wrong = pipeline_.feed({read_buffer_.data(), size}, last_progress_)) {
+            why = static_cast<errc>(wrong.value());
+            text = pipeline_.error_text();
+        }
+    }
+    if (text.empty())
+        read();
+    else if (state_ == state::open)
+        lost(why, std::move(text));
+    else
+        attempt_failed(why == errc::connection_lost ? errc::not_connected : why,
+                       options_.server.display() + ": " + text);
+    turn();
+}
+
+WEIR_DECL void connection::flush() {
+    if ((state_ != state::open && state_ != state::handshake) || write_blocked_)
+        return;
+    auto const was_idle = !pipeline_.outstanding();
+    for (auto bytes = pipeline_.prepare_write(); !bytes.empty(); bytes = pipeline_.prepare_write()) {
+        error_code ec;
+        pipeline_.written(transport_.try_write(bytes, ec));
+        if (!ec)
+            continue;
+        write_blocked_ = true;
+        // After any other error the read has still to tell what the server said before it went.
+        if (ec == asio::error::would_block)
+            transport_.async_wait_writable([self = shared_from_this(), attempt = attempt_](error_code) {
+                if (attempt != self->attempt_)
+                    return;
+                self->write_blocked_ = false;
+                self->turn();
+            });
+        break;
+    }
+    if (was_idle && pipeline_.outstanding())
+        last_progress_ = clock::now();
+}
+
+} // namespace weir::redis::detail

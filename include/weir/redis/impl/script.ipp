@@ -1,0 +1,34 @@
+#pragma once
+
+#include <weir/redis/script.hpp>
+
+#include <openssl/evp.h>
+
+#include <array>
+#include <stdexcept>
+
+namespace weir::redis {
+namespace detail {
+
+inline std::string sha1_hex(std::string_view text) {
+    std::array<unsigned char, EVP_MAX_MD_SIZE> digest;
+    unsigned int size = 0;
+    if (!::EVP_Digest(text.data(), text.size(), digest.data(), &size, ::EVP_sha1(), nullptr))
+        throw std::runtime_error("OpenSSL offers no SHA-1, by which Redis names scripts");
+    std::string hex;
+    for (unsigned int i = 0; i < size; ++i) {
+        static constexpr char digits[] = "0123456789abcdef";
+        hex += digits[digest[i] >> 4];
+        hex += digits[digest[i] & 15];
+    }
+    return hex;
+}
+
+} // namespace detail
+
+WEIR_DECL script::script(std::string name, std::string_view source)
+    : name_(std::move(name))
+    , source_(source)
+    , sha1_(detail::sha1_hex(source)) {}
+
+} // namespace weir::redis
