@@ -1,5 +1,3 @@
-#include "cli/version.hpp"
+#include "cli/program.hpp"
 
-#include <cstdio>
-
-int main() { std::puts(weir::cli::version_text().c_str()); }
+int main(int argc, char** argv) { return weir::cli::run(argc, argv); }

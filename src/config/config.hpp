@@ -33,6 +33,8 @@ struct redis_settings {
     std::string url;
     milliseconds timeout{50};
     std::string key_prefix;
+    /// Start even while Redis cannot be reached, deciding by each rule's `on_redis_failure` until it can.
+    bool allow_down_at_start = false;
 };
 
 /// One way to learn who asks; the first that finds something wins.

@@ -3,6 +3,8 @@
 #include "config/json_tree.hpp"
 #include "config/values.hpp"
 
+#include <weir/http/canonical_target.hpp>
+
 #include <boost/asio/ip/address.hpp>
 
 #include <algorithm>
@@ -46,11 +48,23 @@ void check_addresses(config const& value, std::vector<issue>& issues) {
                               "): set /admin/token, or listen on 127.0.0.1"});
 }
 
-/// Whether every path of `inner` is one of `outer`.
-bool covers_path(route const& outer, route const& inner) {
-    if (outer.prefix)
-        return std::string_view(inner.path).starts_with(outer.path);
-    return !inner.prefix && outer.path == inner.path;
+/// A route's pattern as requests are compared with it.
+struct pattern {
+    std::string key;
+    bool prefix = false;
+
+    explicit pattern(route const& r) {
+        http::refusal why;
+        if (!http::canonicalize_pattern(format_pattern(r), key, prefix, why))
+            key.clear();
+    }
+};
+
+/// Whether every path that `inner` takes is taken by `outer` too.
+bool covers(pattern const& outer, pattern const& inner) {
+    if (outer.prefix && inner.prefix)
+        return inner.key.starts_with(outer.key);
+    return !inner.prefix && http::matches(inner.key, outer.key, outer.prefix);
 }
 
 bool serves(route const& r, std::string const& method) {
@@ -63,7 +77,7 @@ std::string routes_that_hide(std::vector<route> const& routes, std::size_t index
     std::vector<std::string_view> hiding;
     auto hide = [&](auto const& takes) {
         for (std::size_t i = 0; i < index; ++i) {
-            if (routes[i].path.empty() || !covers_path(routes[i], hidden) || !takes(routes[i]))
+            if (routes[i].path.empty() || !covers(pattern(routes[i]), pattern(hidden)) || !takes(routes[i]))
                 continue;
             if (std::find(hiding.begin(), hiding.end(), routes[i].name) == hiding.end())
                 hiding.push_back(routes[i].name);

@@ -69,6 +69,12 @@ constexpr std::array redis_fields{
                               set_duration(in, v, out.timeout, milliseconds{1}, seconds{10});
                           }},
     field<redis_settings>{"key_prefix", read_key_prefix},
+    field<redis_settings>{"allow_down_at_start",
+                          [](reader& in, node const& v, redis_settings& out) {
+                              if (v.kind != node::type::scalar || !v.scalar.is_boolean())
+                                  return in.wrong_type(v, "true or false");
+                              out.allow_down_at_start = v.scalar.get<bool>();
+                          }},
     field<redis_settings>{"user", nullptr, {}, "write it in the url: redis://user:${REDIS_PASSWORD}@host"},
     field<redis_settings>{"password", nullptr, {}, "write it in the url: redis://:${REDIS_PASSWORD}@host"},
     field<redis_settings>{"tls"},

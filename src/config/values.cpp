@@ -1,5 +1,7 @@
 #include "config/values.hpp"
 
+#include <weir/http/canonical_target.hpp>
+
 #include <boost/asio/ip/address.hpp>
 #include <boost/url/parse.hpp>
 #include <boost/url/url_view.hpp>
@@ -402,8 +404,11 @@ path_pattern parse_pattern(std::string_view text) {
     auto path = prefix ? text.substr(0, text.size() - 1) : text;
     if (path.find('*') != path.npos)
         throw value_error(in_quotes(text) + ": \"*\" may only stand at the end, after a \"/\"");
-    if (path.find_first_of("?#") != path.npos)
-        throw value_error(in_quotes(text) + ": a route matches the path alone, without query or fragment");
+    std::string key;
+    bool is_prefix = false;
+    http::refusal why;
+    if (!http::canonicalize_pattern(text, key, is_prefix, why))
+        throw value_error(in_quotes(text) + " is not the path of a route: " + std::string(why.reason));
     return {std::string(path), prefix};
 }
 

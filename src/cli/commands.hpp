@@ -1,0 +1,12 @@
+#pragma once
+
+#include "cli/options.hpp"
+
+/// The commands, one file each. Each prints its answer on standard output, as JSON if `json` is set, and returns the
+/// exit code; what keeps it from answering is thrown as `failure`.
+namespace weir::cli {
+
+int run_command(config_check_options const& options, bool json);
+int run_command(config_show_options const& options, bool json);
+
+} // namespace weir::cli

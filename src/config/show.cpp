@@ -1,0 +1,121 @@
+#include "config/show.hpp"
+
+#include "config/values.hpp"
+
+#include <boost/url/parse.hpp>
+#include <boost/url/url.hpp>
+
+namespace weir::config {
+namespace {
+
+using json = nlohmann::ordered_json;
+
+constexpr char masked[] = "***";
+
+template <class List, class Show>
+json show_list(List const& list, Show show_one) {
+    auto array = json::array();
+    for (auto const& element : list)
+        array.push_back(show_one(element));
+    return array;
+}
+
+json show_redis(redis_settings const& value) {
+    json shown;
+    if (!value.url.empty())
+        shown["url"] = mask_url(value.url);
+    shown["mode"] = "standalone";
+    shown["timeout"] = format_duration(value.timeout);
+    shown["key_prefix"] = value.key_prefix;
+    shown["allow_down_at_start"] = value.allow_down_at_start;
+    return shown;
+}
+
+json show_identity(identity_source const& value) {
+    if (value.from == identity_source::type::ip)
+        return "ip";
+    return {{"header", value.header}};
+}
+
+json show_limit(limit const& value) {
+    json shown;
+    shown["per"] = show_list(value.per, format_per);
+    shown["endpoint"] = format_endpoint_scope(value.endpoint);
+    shown["algorithm"] = "sliding_window";
+    shown["limit"] = value.rule.limit;
+    shown["window"] = format_duration(value.rule.window);
+    if (value.cost_header.empty())
+        shown["cost"] = value.cost;
+    else
+        shown["cost"] = "header:" + value.cost_header;
+    shown["on_redis_failure"] = format_on_redis_failure(value.rule.on_redis_failure);
+    return shown;
+}
+
+json show_upstream(upstream const& value) {
+    json shown;
+    shown["targets"] = show_list(value.targets, [](target const& t) { return "http://" + t.text; });
+    shown["balance"] = "round_robin";
+    shown["timeouts"] = {{"connect", format_duration(value.connect_timeout)},
+                         {"first_byte", format_duration(value.first_byte_timeout)},
+                         {"idle", format_duration(value.idle_timeout)}};
+    return shown;
+}
+
+json show_route(config const& whole, route const& value) {
+    json shown;
+    shown["name"] = value.name;
+    shown["path"] = format_pattern(value);
+    if (!value.methods.empty())
+        shown["methods"] = value.methods;
+    shown["upstream"] = whole.upstreams.at(value.upstream).name;
+    shown["limits"] = show_list(value.limits, [&](std::size_t index) { return whole.limits.at(index).rule.name; });
+    return shown;
+}
+
+json show_http(http_settings const& value) {
+    return {{"max_request_line", format_size(value.max_request_line)},
+            {"max_head", format_size(value.max_head)},
+            {"max_fields", value.max_fields},
+            {"max_body", format_size(value.max_body)},
+            {"head_timeout", format_duration(value.head_timeout)},
+            {"body_timeout", format_duration(value.body_timeout)},
+            {"write_timeout", format_duration(value.write_timeout)},
+            {"keep_alive", format_duration(value.keep_alive)}};
+}
+
+} // namespace
+
+std::string mask_url(std::string const& url) {
+    auto parsed = boost::urls::parse_uri(url);
+    if (!parsed)
+        return masked;
+    boost::urls::url shown(*parsed);
+    if (shown.has_password())
+        shown.set_password(masked);
+    return {shown.buffer().data(), shown.buffer().size()};
+}
+
+json show(config const& value) {
+    json shown;
+    shown["listen"] = show_list(value.listen, [](endpoint const& e) { return json{{"address", format_endpoint(e)}}; });
+    shown["admin"] = {{"address", format_endpoint(value.admin)}, {"token", value.admin_token.empty() ? "" : masked}};
+    shown["workers"] = value.workers;
+    shown["redis"] = show_redis(value.redis);
+    shown["trusted_proxies"] = show_list(value.trusted_proxies, format_network);
+    shown["identity"] = show_list(value.identity, show_identity);
+    shown["limits"] = json::object();
+    for (auto const& one : value.limits)
+        shown["limits"][one.rule.name] = show_limit(one);
+    shown["upstreams"] = json::object();
+    for (auto const& one : value.upstreams)
+        shown["upstreams"][one.name] = show_upstream(one);
+    shown["routes"] = show_list(value.routes, [&](route const& r) { return show_route(value, r); });
+    shown["http"] = show_http(value.http);
+    shown["rate_limit_headers"] = format_rate_limit_headers(value.headers);
+    shown["drain"] = format_duration(value.drain);
+    shown["access_log"] = value.access_log.empty() ? "off" : value.access_log;
+    return shown;
+}
+
+} // namespace weir::config
