@@ -1,0 +1,82 @@
+#pragma once
+
+#include <weir/http/json_string.hpp>
+
+#include <cstddef>
+
+namespace weir::http {
+namespace detail {
+
+/// The length of the well-formed UTF-8 sequence of two to four bytes that `text` begins with, 0 when there is none
+/// (table 3-7 of the Unicode standard: no overlong forms, no surrogates, nothing above U+10FFFF).
+inline std::size_t utf8_length(std::string_view text) noexcept {
+    auto const at = [&](std::size_t i) { return i < text.size() ? static_cast<unsigned char>(text[i]) : 0U; };
+    auto const continues = [&](std::size_t i) { return (at(i) & 0xc0U) == 0x80U; };
+    auto const first = at(0), second = at(1);
+    if (first >= 0xc2 && first <= 0xdf)
+        return continues(1) ? 2 : 0;
+    if (first >= 0xe0 && first <= 0xef) {
+        bool const good = first == 0xe0 ? second >= 0xa0 : first == 0xed ? second < 0xa0 : true;
+        return good && continues(1) && continues(2) ? 3 : 0;
+    }
+    if (first >= 0xf0 && first <= 0xf4) {
+        bool const good = first == 0xf0 ? second >= 0x90 : first == 0xf4 ? second < 0x90 : true;
+        return good && continues(1) && continues(2) && continues(3) ? 4 : 0;
+    }
+    return 0;
+}
+
+inline void append_json_escape(std::string& out, unsigned char byte) {
+    switch (byte) {
+    case '"':
+        out += "\\\"";
+        return;
+    case '\\':
+        out += "\\\\";
+        return;
+    case '\n':
+        out += "\\n";
+        return;
+    case '\r':
+        out += "\\r";
+        return;
+    case '\t':
+        out += "\\t";
+        return;
+    default:
+        break;
+    }
+    constexpr char digits[] = "0123456789abcdef";
+    out += "\\u00";
+    out += digits[byte >> 4];
+    out += digits[byte & 15];
+}
+
+} // namespace detail
+
+WEIR_DECL void append_json_string(std::string& out, std::string_view text) {
+    out += '"';
+    std::size_t start = 0, at = 0;
+    auto const flush = [&] { out.append(text, start, at - start); };
+    while (at < text.size()) {
+        auto const byte = static_cast<unsigned char>(text[at]);
+        if (byte >= 0x20 && byte < 0x7f && byte != '"' && byte != '\\') {
+            ++at;
+            continue;
+        }
+        if (auto const length = byte < 0x80 ? 0 : detail::utf8_length(text.substr(at)); length != 0) {
+            at += length;
+            continue;
+        }
+        flush();
+        if (byte < 0x80)
+            detail::append_json_escape(out, byte);
+        else
+            out += "\xef\xbf\xbd";
+        start = ++at;
+    }
+    flush();
+    out += '"';
+}
+
+} // namespace weir::http
