@@ -66,7 +66,7 @@ TEST(http_canonical_target, sends_the_upstream_the_path_without_its_detours) {
 
 TEST(http_canonical_target, is_a_fixed_point) {
     for (std::string const& target :
-         {"/a/../%7e/c;x/"s, "/a//%3b%21%c3%a9/.%2e/x;y=z"s, "/%22\"<>/Q/"s, "/a/b/c/../../"s}) {
+         {"/a/../%7e/c;x/"s, "/a//q%3b%21%c3%a9/.%2e/x;y=z"s, "/%22\"<>/Q/"s, "/a/b/c/../../"s}) {
         canonical const once{target};
         ASSERT_TRUE(once.good) << target;
         canonical const twice{once.path};
