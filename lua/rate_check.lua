@@ -6,8 +6,9 @@
 --                        (6), width in microseconds (6), keep (2), cost (7); cost 0 asks without charging
 -- Reply    admitted, one rule, charged:           the remaining quota, an integer
 --          admitted, several rules, all charged:  an array of the remaining quotas
---          otherwise:                             {1 or 0, then for each rule: remaining, retry after, reset after};
---                        microseconds; retry after is 0 where the rule admits and -1 where it never will
+--          otherwise:                             {1 or 0, then for each rule: remaining, retry after, reset after},
+--                        times in microseconds: retry after is 0 where the rule admits and -1 where it never will,
+--                        reset after is as it was before this request
 -- State    a string of sections, one a rule: id (4), entries (2), opening time of the newest entry (6), units charged
 --          so far (6), then 12 bytes an entry: time of its last charge (6), units charged before it (6). Times are
 --          microseconds and units are counts, both modulo 2^48.
@@ -81,9 +82,8 @@ for r = 1, rules do
   end
 
   local used = (total - before) % modulus
-  local left = limit - used - cost
   local retry = 0
-  if left < 0 or cost == 0 then
+  if used + cost > limit or cost == 0 then
     local need = cost
     if cost == 0 then need, charged = 1, false end
     if need > limit then
@@ -100,7 +100,6 @@ for r = 1, rules do
       end
       retry = (unpack('>I6', s, p + 6 + 12 * low) + window - now) % modulus
     end
-    left = limit > used and limit - used or 0
   else
     local section
     local live = n - first + 1
@@ -116,17 +115,16 @@ for r = 1, rules do
     end
     if rules == 1 and p == 1 and stop > size then
       call('SET', KEYS[1], section, 'PX', ARGV[1])
-      return left
+      return limit - used - cost
     end
     s = sub(s, 1, p - 1) .. section .. sub(s, stop)
     sizes = sizes or {}
     sizes[k] = (sizes[k] or 0) + #section
-    age = 0
   end
   states = states or {}
   states[k] = s
   report = report or {}
-  report[r] = {left, retry, age < window and window - age or 0}
+  report[r] = {limit > used and limit - used or 0, cost, retry, age < window and window - age or 0}
 end
 
 if admitted and sizes then
@@ -140,14 +138,14 @@ if admitted and sizes then
   end
 end
 local brief = admitted and charged
-if brief and rules == 1 then return report[1][1] end
 local reply = brief and {} or {admitted and 1 or 0}
 for r = 1, rules do
   local rule = report[r]
-  reply[#reply + 1] = rule[1]
+  reply[#reply + 1] = admitted and rule[1] - rule[2] or rule[1]
   if not brief then
-    reply[#reply + 1] = rule[2]
     reply[#reply + 1] = rule[3]
+    reply[#reply + 1] = rule[4]
   end
 end
+if brief and rules == 1 then return reply[1] end
 return reply

@@ -15,6 +15,9 @@
 #include <weir/http/impl/rate_limit_fields.ipp>
 #include <weir/impl/error.ipp>
 #include <weir/impl/key.ipp>
+#include <weir/rate_limit/impl/check_script.ipp>
+#include <weir/rate_limit/impl/limiter.ipp>
+#include <weir/rate_limit/impl/local_engine.ipp>
 #include <weir/redis/impl/command.ipp>
 #include <weir/redis/impl/connection.ipp>
 #include <weir/redis/impl/operation.ipp>

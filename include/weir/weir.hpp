@@ -5,6 +5,7 @@
 #include <weir/clock.hpp>
 #include <weir/error.hpp>
 #include <weir/key.hpp>
+#include <weir/rate_limit/limiter.hpp>
 #include <weir/rate_limit/rule.hpp>
 #include <weir/redis/client.hpp>
 #include <weir/redis/url.hpp>

@@ -76,6 +76,8 @@ public:
                                                              options.idempotent);
     }
 
+    asio::io_context::executor_type get_executor() const noexcept { return connection_->context().get_executor(); }
+
     /// Whether the handshake is complete and the connection not known to be lost.
     bool connected() const noexcept { return connection_->is_open(); }
     /// Why there is no connection, or why the last one was lost; no error while connected.

@@ -1,0 +1,176 @@
+#pragma once
+
+#include <weir/detail/lua_sources.hpp>
+#include <weir/rate_limit/check_script.hpp>
+#include <weir/rate_limit/window.hpp>
+
+#include <algorithm>
+
+namespace weir {
+namespace detail {
+
+/// How much longer than its window a key lives: Redis expires keys by a clock of milliseconds read before the script
+/// reads its own, and a key must never go before its newest entry does.
+inline constexpr std::chrono::milliseconds key_slack{1000};
+
+/// A big-endian integer of some bytes, as struct.unpack('>In') reads it.
+template <std::size_t Bytes>
+void append_integer(std::string& out, std::uint64_t value) {
+    for (std::size_t i = Bytes; i-- > 0;)
+        out += static_cast<char>(value >> (8 * i) & 0xff);
+}
+
+inline std::chrono::milliseconds to_milliseconds(std::int64_t microseconds) noexcept {
+    return std::chrono::ceil<std::chrono::milliseconds>(std::chrono::microseconds{microseconds});
+}
+
+} // namespace detail
+
+WEIR_DECL redis::script const& rate_check_script() {
+    static const redis::script instance{"rate_check", lua::rate_check};
+    return instance;
+}
+
+WEIR_DECL redis::script const& rate_reset_script() {
+    static const redis::script instance{"rate_reset", lua::rate_reset};
+    return instance;
+}
+
+WEIR_DECL std::vector<redis::script const*> rate_limit_scripts() {
+    return {&rate_check_script(), &rate_reset_script()};
+}
+
+WEIR_DECL std::uint32_t rule_id(rule const& r) noexcept {
+    std::uint32_t hash = 2166136261u; // FNV-1a, 32 bits
+    for (unsigned char const c : r.name)
+        hash = (hash ^ c) * 16777619u;
+    return hash;
+}
+
+WEIR_DECL error_code check_request::assign(std::span<charge const> charges, std::string_view key_prefix,
+                                           key_layout layout) {
+    count_ = keys_ = 0;
+    text_.clear();
+    if (charges.empty() || charges.size() > max_rules_per_check)
+        return errc::invalid_argument;
+    for (auto const& c : charges) {
+        if (!valid(c))
+            return errc::invalid_argument;
+        items_[count_] = {c.rule, add_key(key_prefix, c, layout), c.cost};
+        if (repeats(count_))
+            return errc::invalid_argument;
+        ++count_;
+    }
+    return {};
+}
+
+WEIR_DECL bool check_request::valid(charge const& c) const noexcept {
+    return c.rule != nullptr && c.rule->limit <= max_limit && c.rule->window >= min_window &&
+           c.rule->window <= max_window && c.cost <= max_cost;
+}
+
+WEIR_DECL bool check_request::repeats(std::size_t index) const noexcept {
+    auto const& last = items_[index];
+    return std::any_of(items_.begin(), items_.begin() + static_cast<std::ptrdiff_t>(index), [&](item const& other) {
+        return other.key == last.key && rule_id(*other.rule) == rule_id(*last.rule);
+    });
+}
+
+WEIR_DECL std::size_t check_request::add_key(std::string_view prefix, charge const& c, key_layout layout) {
+    auto const begin = text_.size();
+    append_rate_key(text_, prefix, c.user, c.endpoint, layout);
+    auto const added = std::string_view{text_}.substr(begin);
+    for (std::size_t i = 0; i < keys_; ++i) {
+        if (key(i) == added) {
+            text_.resize(begin);
+            return i;
+        }
+    }
+    key_ends_[keys_] = text_.size();
+    return keys_++;
+}
+
+WEIR_DECL std::string_view check_request::key(std::size_t index) const noexcept {
+    auto const begin = index == 0 ? 0 : key_ends_[index - 1];
+    return std::string_view{text_}.substr(begin, key_ends_[index] - begin);
+}
+
+WEIR_DECL void check_request::encode(redis::command& out, redis::script const& code) const {
+    out.clear().evalsha(code, keys_, keys_ + count_);
+    for (std::size_t k = 0; k < keys_; ++k)
+        out.arg(key(k));
+    for (std::size_t k = 0; k < keys_; ++k) {
+        auto longest = min_window;
+        for (auto const& one : items())
+            if (one.key == k)
+                longest = std::max(longest, one.rule->window);
+        out.arg(static_cast<std::int64_t>((longest + detail::key_slack).count()));
+    }
+    std::string packed; // 32 bytes: see the head of lua/rate_check.lua
+    for (auto const& one : items()) {
+        auto const shape = shape_of(*one.rule);
+        packed.clear();
+        detail::append_integer<1>(packed, one.key + 1);
+        detail::append_integer<4>(packed, rule_id(*one.rule));
+        detail::append_integer<6>(packed, one.rule->limit);
+        detail::append_integer<6>(packed,
+                                  static_cast<std::uint64_t>(std::chrono::microseconds{one.rule->window}.count()));
+        detail::append_integer<6>(packed, static_cast<std::uint64_t>(shape.width.count()));
+        detail::append_integer<2>(packed, shape.keep);
+        detail::append_integer<7>(packed, one.cost);
+        out.arg(packed);
+    }
+}
+
+WEIR_DECL error_code check_request::decode(check_reply const& reply, decision& out) const {
+    bool const brief = reply.size() == count_;
+    if (!brief && (reply.size() != 1 + 3 * count_ || reply[0] < 0 || reply[0] > 1))
+        return errc::unexpected_reply;
+    out.rules.resize(count_);
+    out.error = {};
+    for (std::size_t i = 0; i < count_; ++i) {
+        auto& one = out.rules[i];
+        auto const remaining = brief ? reply[i] : reply[1 + 3 * i];
+        auto const retry = brief ? 0 : reply[2 + 3 * i];
+        if (remaining < 0 || retry < -1)
+            return errc::unexpected_reply;
+        one.rule = items_[i].rule;
+        one.allowed = retry == 0;
+        one.outcome = one.allowed ? outcome::allow : outcome::deny;
+        one.remaining = static_cast<std::uint64_t>(remaining);
+        one.retry_after = retry < 0 ? never : detail::to_milliseconds(retry);
+        one.reset_after = brief ? one.rule->window : detail::to_milliseconds(reply[3 + 3 * i]);
+    }
+    conclude(out);
+    // What was charged just now counts for a whole window from now.
+    for (std::size_t i = 0; i < count_; ++i)
+        if (out.allowed && items_[i].cost > 0)
+            out.rules[i].reset_after = items_[i].rule->window;
+    if (out.allowed != (brief || reply[0] == 1))
+        return errc::unexpected_reply;
+    return {};
+}
+
+WEIR_DECL void conclude(decision& d) noexcept {
+    d.allowed = true;
+    d.binding = 0;
+    d.retry_after = std::chrono::milliseconds{0};
+    for (std::size_t i = 0; i < d.rules.size(); ++i) {
+        auto const& one = d.rules[i];
+        if (!one.allowed && (d.allowed || one.retry_after > d.retry_after)) {
+            d.allowed = false;
+            d.binding = i;
+            d.retry_after = one.retry_after;
+        }
+    }
+    if (!d.allowed)
+        return;
+    auto const share = [](rule_decision const& one) {
+        return one.rule->limit == 0 ? 0.0 : static_cast<double>(one.remaining) / static_cast<double>(one.rule->limit);
+    };
+    for (std::size_t i = 1; i < d.rules.size(); ++i)
+        if (share(d.rules[i]) < share(d.rules[d.binding]))
+            d.binding = i;
+}
+
+} // namespace weir

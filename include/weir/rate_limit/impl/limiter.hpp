@@ -1,0 +1,147 @@
+#pragma once
+
+#include <weir/clock.hpp>
+#include <weir/rate_limit/limiter.hpp>
+
+#include <boost/asio/basic_waitable_timer.hpp>
+
+namespace weir {
+namespace detail {
+
+/// What a limiter shares with its checks in flight.
+class limiter_state : public std::enable_shared_from_this<limiter_state> {
+public:
+    WEIR_DECL limiter_state(redis::client& client, std::vector<rule> rules, limiter_options options);
+
+    redis::client& client() noexcept { return client_; }
+    asio::io_context::executor_type get_executor() const { return client_.get_executor(); }
+    std::vector<rule> const& rules() const noexcept { return rules_; }
+    bool redis_away() const noexcept { return gate_.open(); }
+
+    /// Takes a check out of the pool and prepares it. Then either it is for Redis, and `check` is set, or the answer
+    /// is ready, and the returned code completes the operation.
+    struct beginning {
+        pending_check* check;
+        error_code answered;
+    };
+    WEIR_DECL beginning begin(std::span<charge const> charges, decision& result);
+
+    /// Takes what Redis said, or failed to say, and returns the check to the pool; the returned code completes the
+    /// operation.
+    WEIR_DECL error_code finish(pending_check* check, error_code ec);
+
+    /// Writes the command that forgets; forgets locally at once.
+    WEIR_DECL void begin_reset(redis::command& out, key_part user, key_part endpoint);
+
+    WEIR_DECL void stop() noexcept;
+
+private:
+    WEIR_DECL pending_check* take();
+    WEIR_DECL void decide_without_redis(check_request const& request, error_code why, decision& out);
+    WEIR_DECL void schedule_probe();
+    WEIR_DECL void probe();
+
+    redis::client& client_;
+    std::vector<rule> const rules_;
+    limiter_options options_;
+    outage_gate gate_;
+    asio::basic_waitable_timer<boot_clock> probe_timer_;
+    redis::command const ping_{"PING"};
+    redis::ignore_sink pong_;
+    bool stopped_ = false;
+    std::vector<std::unique_ptr<pending_check>> all_;
+    std::vector<pending_check*> free_;
+};
+
+template <class Handler>
+void check_handler<Handler>::operator()(error_code ec) {
+    auto const result = state->finish(check, ec);
+    state.reset();
+    std::move(handler)(result);
+}
+
+/// A reset under way: its command and reply, and whom to tell.
+struct pending_reset {
+    redis::command command;
+    redis::int_sink<1> reply;
+};
+
+template <class Handler>
+struct reset_handler {
+    std::unique_ptr<pending_reset> pending;
+    Handler handler;
+
+    void operator()(error_code ec) {
+        auto const forgotten = ec ? std::uint64_t{0} : static_cast<std::uint64_t>(pending->reply[0]);
+        pending.reset();
+        std::move(handler)(ec, forgotten);
+    }
+};
+
+} // namespace detail
+
+inline std::vector<rule> const& limiter::rules() const noexcept { return state_->rules(); }
+inline bool limiter::redis_away() const noexcept { return state_->redis_away(); }
+
+template <class Handler>
+void limiter::initiate(std::shared_ptr<detail::limiter_state> const& state, std::span<charge const> charges,
+                       decision& result, Handler&& handler) {
+    auto const [check, answered] = state->begin(charges, result);
+    if (check) {
+        using handler_type = std::decay_t<Handler>;
+        state->client().async_exec(check->command, check->reply, redis::exec_options{},
+                                   detail::check_handler<handler_type>{state, check, std::forward<Handler>(handler)});
+        return;
+    }
+    auto const executor = asio::get_associated_executor(handler, state->get_executor());
+    asio::post(executor,
+               [handler = std::forward<Handler>(handler), code = answered]() mutable { std::move(handler)(code); });
+}
+
+template <class Handler>
+void limiter::reset(std::shared_ptr<detail::limiter_state> const& state, key_part user, key_part endpoint,
+                    Handler&& handler) {
+    auto pending = std::make_unique<detail::pending_reset>();
+    state->begin_reset(pending->command, user, endpoint);
+    auto& held = *pending;
+    using handler_type = std::decay_t<Handler>;
+    state->client().async_exec(held.command, held.reply, redis::exec_options{.idempotent = true},
+                               detail::reset_handler<handler_type>{std::move(pending), std::forward<Handler>(handler)});
+}
+
+} // namespace weir
+
+// The caller's executor, allocator and cancellation slot are those of the operation.
+namespace boost::asio {
+
+template <template <class, class> class Associator, class Handler, class Default>
+struct associator<Associator, weir::detail::check_handler<Handler>, Default> : Associator<Handler, Default> {
+    static auto get(weir::detail::check_handler<Handler> const& h) noexcept {
+        return Associator<Handler, Default>::get(h.handler);
+    }
+    static auto get(weir::detail::check_handler<Handler> const& h, Default const& d) noexcept {
+        return Associator<Handler, Default>::get(h.handler, d);
+    }
+};
+
+template <template <class, class> class Associator, class Handler, class Default>
+struct associator<Associator, weir::detail::decision_handler<Handler>, Default> : Associator<Handler, Default> {
+    static auto get(weir::detail::decision_handler<Handler> const& h) noexcept {
+        return Associator<Handler, Default>::get(h.handler);
+    }
+    static auto get(weir::detail::decision_handler<Handler> const& h, Default const& d) noexcept {
+        return Associator<Handler, Default>::get(h.handler, d);
+    }
+};
+
+template <template <class, class> class Associator, class Handler, class Default>
+struct associator<Associator, weir::detail::reset_handler<Handler>, Default> : Associator<Handler, Default> {
+    static auto get(weir::detail::reset_handler<Handler> const& h) noexcept {
+        return Associator<Handler, Default>::get(h.handler);
+    }
+    static auto get(weir::detail::reset_handler<Handler> const& h, Default const& d) noexcept {
+        return Associator<Handler, Default>::get(h.handler, d);
+    }
+};
+
+} // namespace boost::asio

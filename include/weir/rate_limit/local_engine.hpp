@@ -1,0 +1,70 @@
+#pragma once
+
+#include <weir/rate_limit/check_script.hpp>
+#include <weir/rate_limit/window.hpp>
+
+#include <cstddef>
+#include <list>
+#include <mutex>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+
+namespace weir {
+
+/// The limiter of a process that has lost its Redis: the same windows, in memory, for the rules that ask for it with
+/// `on_redis_failure::local`.
+///
+/// One engine serves all threads of a process, so that a limit is not multiplied by them; limits are divided by
+/// `instances`, so that it is not multiplied by processes either. Bounded: past `max_windows` the one idle longest is
+/// forgotten, whatever keys an attacker invents. Thread safety: distinct and shared objects are safe.
+class local_engine {
+public:
+    struct options {
+        /// Processes that share the limits; each gets its share, 1 at least. 1 or more.
+        unsigned instances = 1;
+        /// Windows kept at most, one a rule and key; 1 or more.
+        std::size_t max_windows = 100'000;
+    };
+
+    explicit local_engine(options settings)
+        : options_(settings) {}
+    local_engine()
+        : local_engine(options{}) {}
+
+    /// Answers in `out.rules` those rules of a request whose outcome there is `error_local`; all other rules are left
+    /// alone. Charges only if they all admit and `others_admit`. `now` counts from any fixed moment.
+    WEIR_DECL void decide(check_request const& request, std::chrono::microseconds now, bool others_admit,
+                          decision& out);
+
+    /// Forgets what a rule has counted under a key.
+    WEIR_DECL void reset(rule const& r, std::string_view key);
+
+    WEIR_DECL std::size_t size() const;
+
+private:
+    struct entry {
+        std::string name;
+        sliding_window window;
+    };
+    using entries = std::list<entry>;
+
+    WEIR_DECL static void spell(std::string& out, rule const& r, std::string_view key);
+    WEIR_DECL entry& find(rule const& r, std::string_view key);
+    WEIR_DECL std::uint64_t share(rule const& r) const noexcept;
+
+    options const options_;
+    mutable std::mutex mutex_;
+    /// The most recently used first.
+    entries entries_;
+    std::unordered_map<std::string_view, entries::iterator> index_;
+    std::string name_;
+    /// The latest time seen: threads read their clocks before they take the lock.
+    std::chrono::microseconds now_{0};
+};
+
+} // namespace weir
+
+#if defined(WEIR_HEADER_ONLY)
+#include <weir/rate_limit/impl/local_engine.ipp>
+#endif
