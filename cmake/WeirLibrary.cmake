@@ -32,5 +32,7 @@ write_basic_package_version_file("${CMAKE_CURRENT_BINARY_DIR}/weir-config-versio
 install(FILES "${CMAKE_CURRENT_BINARY_DIR}/weir-config.cmake" "${CMAKE_CURRENT_BINARY_DIR}/weir-config-version.cmake"
               cmake/FindHiredis.cmake
         DESTINATION ${CMAKE_INSTALL_LIBDIR}/cmake/weir)
+# Relative to the file itself, so that an installation may be moved, or staged under another prefix.
+file(RELATIVE_PATH WEIR_PC_PREFIX "/${CMAKE_INSTALL_LIBDIR}/pkgconfig" "/")
 configure_file(cmake/weir.pc.in weir.pc @ONLY)
 install(FILES "${CMAKE_CURRENT_BINARY_DIR}/weir.pc" DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
