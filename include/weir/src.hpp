@@ -20,10 +20,12 @@
 #include <weir/rate_limit/impl/local_engine.ipp>
 #include <weir/redis/impl/command.ipp>
 #include <weir/redis/impl/connection.ipp>
+#include <weir/redis/impl/embedded_server.ipp>
 #include <weir/redis/impl/operation.ipp>
 #include <weir/redis/impl/parser.ipp>
 #include <weir/redis/impl/pipeline.ipp>
 #include <weir/redis/impl/reply.ipp>
 #include <weir/redis/impl/script.ipp>
+#include <weir/redis/impl/server_process.ipp>
 #include <weir/redis/impl/transport.ipp>
 #include <weir/redis/impl/url.ipp>

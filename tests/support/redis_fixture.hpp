@@ -1,0 +1,75 @@
+#pragma once
+
+#include "support/redis_server.hpp"
+
+#include <boost/asio/as_tuple.hpp>
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <gtest/gtest.h>
+#include <weir/redis/client.hpp>
+
+#include <chrono>
+#include <exception>
+#include <functional>
+
+namespace weir::test {
+
+/// An error_code as the result of co_await, instead of an exception.
+inline constexpr auto use_result = asio::as_tuple(asio::use_awaitable);
+
+/// Longer than anything takes on a busy machine: a test that needs it has failed.
+inline constexpr std::chrono::seconds patience{20};
+
+/// Runs the coroutine on `io` until it ends, and rethrows what it throws.
+inline void run(asio::io_context& io, std::function<asio::awaitable<void>()> const& body) {
+    bool ended = false;
+    std::exception_ptr thrown;
+    asio::co_spawn(io, body, [&](std::exception_ptr e) {
+        ended = true;
+        thrown = e;
+        io.stop();
+    });
+    io.restart();
+    io.run_for(patience);
+    if (thrown)
+        std::rethrow_exception(thrown);
+    ASSERT_TRUE(ended) << "the test's coroutine still waits after " << patience.count() << " s";
+}
+
+inline redis::address address_of(std::string const& url) {
+    error_code ec;
+    std::string why;
+    auto result = redis::parse_url(url, ec, &why);
+    EXPECT_FALSE(ec) << url << ": " << why;
+    return result;
+}
+
+/// Options for a test on a busy machine: deadlines that pass only where a test wants them to.
+inline redis::client_options patient_options(std::string const& url) {
+    redis::client_options options;
+    options.server = address_of(url);
+    options.timeout = std::chrono::seconds{10};
+    options.connect_timeout = std::chrono::seconds{10};
+    options.health_interval = std::chrono::seconds{10};
+    return options;
+}
+
+/// One operation with a string for its reply.
+inline asio::awaitable<std::tuple<error_code, std::string>> ask(redis::client& client, redis::command const& what,
+                                                                redis::exec_options options = {}) {
+    redis::string_sink sink;
+    auto const [ec] = co_await client.async_exec(what, sink, options, use_result);
+    co_return std::tuple{ec, sink.error_text().empty() ? sink.value() : sink.error_text()};
+}
+
+/// One operation with an integer for its reply; -1 where it failed.
+inline asio::awaitable<std::tuple<error_code, std::int64_t>> count(redis::client& client, redis::command const& what,
+                                                                   redis::exec_options options = {}) {
+    redis::int_sink<1> sink(1);
+    auto const [ec] = co_await client.async_exec(what, sink, options, use_result);
+    co_return std::tuple{ec, ec ? -1 : sink[0]};
+}
+
+} // namespace weir::test
