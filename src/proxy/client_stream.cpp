@@ -1,0 +1,113 @@
+#include "proxy/client_stream.hpp"
+
+#include <boost/asio/error.hpp>
+
+#include <sys/socket.h>
+
+#include <cerrno>
+
+namespace weir::proxy {
+namespace {
+
+/// A request that takes longer than this has its client watched; a shorter one is spared the system calls.
+constexpr std::chrono::milliseconds watch_after{100};
+
+bool has_left(tcp_socket& socket) noexcept {
+    char byte = 0;
+    auto const n = ::recv(socket.native_handle(), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+    return n == 0 || (n < 0 && errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR);
+}
+
+} // namespace
+
+awaitable<error_code> client_stream::read_more() {
+    auto [ec, n] = co_await socket_.async_read_some(in.prepare(), use_result);
+    in.commit(n);
+    received_ += n;
+    co_return ec;
+}
+
+awaitable<error_code> client_stream::read_some(asio::mutable_buffer to, std::size_t& n) {
+    auto [ec, got] = co_await socket_.async_read_some(to, use_result);
+    n = got;
+    received_ += got;
+    co_return ec;
+}
+
+bool client_stream::write_now(gather_list& out, error_code& ec) {
+    while (!out.empty()) {
+        auto const n = socket_.write_some(out.buffers(), ec);
+        written_ += n;
+        out.consume(n);
+        if (ec == asio::error::would_block) {
+            ec.clear();
+            return false;
+        }
+        if (ec)
+            return true;
+    }
+    ec.clear();
+    return true;
+}
+
+awaitable<error_code> client_stream::write(gather_list& out) {
+    error_code result;
+    bool const resume_watch = watch_next_;
+    while (!out.empty() && !result) {
+        limit(write_timeout_);
+        auto [ec, n] = co_await socket_.async_write_some(out.buffers(), use_result);
+        written_ += n;
+        out.consume(n);
+        result = ec;
+    }
+    unlimited();
+    if (resume_watch && waiting_ != nullptr)
+        watch(*waiting_);
+    co_return result;
+}
+
+void client_stream::watch(tcp_socket& waiting) {
+    waiting_ = &waiting;
+    if (watching_)
+        return;
+    wheel_.expires_after(*this, watch_after);
+    watch_next_ = true;
+}
+
+void client_stream::stop_watching() noexcept {
+    if (watch_next_)
+        unlimited();
+    if (watching_) {
+        watching_ = false;
+        error_code ignored;
+        socket_.cancel(ignored);
+    }
+    waiting_ = nullptr;
+}
+
+void client_stream::on_deadline() {
+    if (watch_next_) {
+        watch_next_ = false;
+        return start_watch();
+    }
+    expired_ = true;
+    error_code ignored;
+    socket_.cancel(ignored);
+}
+
+void client_stream::start_watch() {
+    watching_ = true;
+    socket_.async_wait(tcp_socket::wait_read, [this, owner = owner_.lock()](error_code ec) {
+        if (ec || !watching_)
+            return;
+        watching_ = false;
+        if (!has_left(socket_))
+            return; // the next request, sent ahead: such a client is found gone when its answer is written
+        gone_ = true;
+        error_code ignored;
+        if (waiting_ != nullptr)
+            waiting_->cancel(ignored);
+    });
+}
+
+} // namespace weir::proxy

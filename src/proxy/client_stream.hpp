@@ -1,0 +1,81 @@
+#pragma once
+
+#include "proxy/deadline_wheel.hpp"
+#include "proxy/io.hpp"
+#include "proxy/read_buffer.hpp"
+
+#include <cstdint>
+#include <memory>
+
+namespace weir::proxy {
+
+/// The socket of one client with what was read from it, its one coarse deadline, and the watch for a client that leaves
+/// while it waits for its answer.
+///
+/// Thread safety: distinct objects: safe; shared objects: unsafe.
+class client_stream final : public deadline_wheel::entry {
+public:
+    client_stream(tcp_socket socket, deadline_wheel& wheel, std::chrono::nanoseconds write_timeout) noexcept
+        : socket_(std::move(socket)), wheel_(wheel), write_timeout_(write_timeout) {}
+
+    tcp_socket& socket() noexcept { return socket_; }
+
+    /// Cancels what is under way on the socket after that time; then expired() holds.
+    void limit(std::chrono::nanoseconds after) {
+        watch_next_ = false;
+        wheel_.expires_after(*this, after);
+    }
+    /// No deadline any more.
+    void unlimited() noexcept {
+        watch_next_ = false;
+        never();
+    }
+    bool expired() const noexcept { return expired_; }
+
+    /// Reads some more behind what `in` holds.
+    awaitable<error_code> read_more();
+    /// Reads into `to`; `n` is how much.
+    awaitable<error_code> read_some(asio::mutable_buffer to, std::size_t& n);
+
+    /// Writes what the socket takes at once. True when `out` is empty now or the connection broke (`ec`); else go on
+    /// with write().
+    bool write_now(gather_list& out, error_code& ec);
+    /// Writes the rest of `out`, each part of it within the write timeout.
+    awaitable<error_code> write(gather_list& out);
+
+    /// What keeps this object alive while it watches.
+    void set_owner(std::weak_ptr<void> owner) noexcept { owner_ = std::move(owner); }
+
+    /// From a moment on, looks whether the client leaves; if so gone() holds and the operations under way on `waiting`
+    /// are cancelled. A client that half-closes counts as gone: it cannot be told from one that closed.
+    /// `waiting` must live until stop_watching(). Not while anything reads.
+    void watch(tcp_socket& waiting);
+    void stop_watching() noexcept;
+    bool gone() const noexcept { return gone_; }
+    void set_gone() noexcept { gone_ = true; }
+
+    /// Bytes written since the connection was accepted.
+    std::uint64_t written() const noexcept { return written_; }
+    /// Bytes read since the connection was accepted.
+    std::uint64_t received() const noexcept { return received_; }
+
+    read_buffer in;
+
+private:
+    void on_deadline() override;
+    void start_watch();
+
+    tcp_socket socket_;
+    deadline_wheel& wheel_;
+    std::chrono::nanoseconds write_timeout_;
+    std::uint64_t written_ = 0;
+    std::uint64_t received_ = 0;
+    std::weak_ptr<void> owner_;
+    tcp_socket* waiting_ = nullptr;
+    bool watch_next_ = false;
+    bool watching_ = false;
+    bool expired_ = false;
+    bool gone_ = false;
+};
+
+} // namespace weir::proxy

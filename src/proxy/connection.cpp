@@ -1,0 +1,247 @@
+#include "proxy/connection.hpp"
+
+#include "proxy/refusal.hpp"
+
+#include <boost/asio/socket_base.hpp>
+
+namespace weir::proxy {
+namespace {
+
+/// How long a client that has been refused in the middle of its request may go on sending before the connection is
+/// closed: closing at once would reset it, and the answer might be lost (RFC 9112 9.6).
+constexpr std::chrono::seconds linger_for{2};
+constexpr std::size_t linger_bytes = std::size_t{1} << 20;
+
+/// While draining, a client that keeps a connection may use it once more within this time; then it is closed.
+constexpr std::chrono::seconds drain_grace{1};
+
+asio::ip::address unmapped(asio::ip::address const& address) {
+    if (address.is_v6() && address.to_v6().is_v4_mapped())
+        return asio::ip::make_address_v4(asio::ip::v4_mapped, address.to_v6());
+    return address;
+}
+
+} // namespace
+
+connection::connection(services& all, tcp_socket socket, tcp::endpoint const& peer)
+    : services_(all)
+    , client_(std::move(socket), all.wheel, all.config.http.write_timeout)
+    , peer_(unmapped(peer.address()))
+    , peer_text_(peer_.to_string()) {}
+
+awaitable<void> connection::run() {
+    client_.set_owner(weak_from_this());
+    while (co_await read_head()) {
+        bool const again = co_await serve();
+        end_exchange();
+        if (!again)
+            break;
+    }
+    if (exchange_)
+        end_exchange();
+    if (unread_)
+        co_await linger();
+}
+
+void connection::drain() {
+    if (idle_)
+        client_.limit(drain_grace);
+}
+
+void connection::abort() noexcept {
+    error_code ignored;
+    client_.set_gone();
+    client_.socket().close(ignored);
+    if (exchange_ && exchange_->upstream)
+        exchange_->upstream->socket.close(ignored);
+}
+
+void connection::begin_exchange() {
+    exchange_ = services_.take_exchange();
+    exchange_->started = boot_clock::now();
+    exchange_->route = router::none;
+    written_before_ = client_.written();
+}
+
+void connection::end_exchange() {
+    auto& x = *exchange_;
+    x.bytes_out = client_.written() - written_before_;
+    client_.in.consume(x.used);
+    client_.in.compact();
+    if (!x.surplus.empty())
+        client_.in.append(x.surplus);
+    services_.give_back(std::move(exchange_));
+}
+
+awaitable<bool> connection::read_head() {
+    bool const first = client_.received() == 0;
+    auto const& settings = services_.config.http;
+    for (;;) {
+        if (!client_.in.empty()) {
+            if (!exchange_) {
+                begin_exchange();
+                client_.limit(settings.head_timeout);
+            }
+            auto const parsed =
+                http::parse_request_head(client_.in.view(), services_.head_limits(), exchange_->request);
+            if (parsed.state == http::parse_state::complete) {
+                client_.unlimited();
+                exchange_->used = parsed.consumed;
+                co_return true;
+            }
+            if (parsed.state == http::parse_state::refused) {
+                unread_ = true;
+                co_await refuse({parsed.why.status, parsed.why.reason}, false);
+                co_return false;
+            }
+        } else {
+            client_.limit(services_.draining ? drain_grace : first ? settings.head_timeout : settings.keep_alive);
+            idle_ = true;
+        }
+        auto const ec = co_await client_.read_more();
+        idle_ = false;
+        if (!ec)
+            continue;
+        if (client_.expired() && exchange_) {
+            unread_ = true;
+            co_await refuse({408, "the head came too slowly"}, false);
+        }
+        co_return false;
+    }
+}
+
+awaitable<bool> connection::serve() {
+    auto& x = *exchange_;
+    choose_request_id(x.request, services_.ids, x.request_id);
+    x.keep_alive = x.request.keep_alive && !services_.draining;
+    find_client();
+    if (auto const why = check(); why.status != 0) {
+        bool const known_end = why.status == 404 || why.status == 405;
+        bool const keep = known_end && co_await skip_body();
+        co_return co_await refuse(why, keep);
+    }
+    co_return co_await forward();
+}
+
+connection::verdict connection::check() {
+    auto& x = *exchange_;
+    http::refusal why;
+    if (!http::canonicalize(x.request.target, x.target, why))
+        return {why.status, why.reason};
+    if (x.request.framing == http::body_framing::length && x.request.content_length > services_.config.http.max_body)
+        return {413, "the body is over the limit"};
+    auto const found = services_.routes.find(x.target.key, x.request.method);
+    x.route = found.route;
+    if (found.route != router::none)
+        return {};
+    if (found.path_known)
+        return {405, "no route takes this method here"};
+    return {404, "no route takes this path"};
+}
+
+void connection::find_client() {
+    // Only what a trusted proxy forwards can differ from one request to the next.
+    if (client_known_ && !client_address_.peer_trusted)
+        return;
+    http::find_client(peer_, exchange_->request, services_.config.trusted_proxies, client_address_);
+    client_known_ = true;
+}
+
+awaitable<bool> connection::skip_body() {
+    auto& x = *exchange_;
+    if (!x.keep_alive || x.request.framing == http::body_framing::none)
+        co_return x.keep_alive;
+    body_reader body;
+    body.start(x.request.framing, x.request.content_length);
+    auto const at_hand = client_.in.view().size() - x.used;
+    auto const piece = body.take(client_.in.data() + x.used, at_hand);
+    x.used += piece.consumed;
+    bool const worth_it = x.request.framing == http::body_framing::length && !x.request.expect_continue &&
+                          x.request.content_length <= buffer_pool::block_size;
+    if (!body.finished() && worth_it) {
+        x.up = services_.blocks.take();
+        client_.limit(services_.config.http.body_timeout);
+        while (!body.finished()) {
+            std::size_t n = 0;
+            if (co_await client_.read_some({x.up.data(), body.wanted(buffer_pool::block_size)}, n))
+                break;
+            body.take(x.up.data(), n);
+        }
+        client_.unlimited();
+    }
+    unread_ = !body.finished();
+    co_return body.finished();
+}
+
+awaitable<bool> connection::forward() {
+    auto& x = *exchange_;
+    forwarder way(services_, client_, x, {peer_text_, client_address_.peer_trusted});
+    auto const outcome = co_await way.run();
+    x.surplus = way.surplus();
+    unread_ = !way.request_read();
+    using result = forward_outcome::result;
+    switch (outcome.what) {
+    case result::done: co_return x.keep_alive;
+    case result::refuse:
+        co_return co_await refuse({outcome.status, outcome.reason}, x.keep_alive && way.request_read());
+    case result::cut:
+        unread_ = false;
+        if (x.request.version == 10)
+            reset_on_close(); // its end of the connection is the end of the body: only a reset tells
+        break;
+    case result::gone:
+    case result::stale:
+        unread_ = false;
+        if (x.status == 0)
+            x.status = client_closed;
+        break;
+    }
+    co_return false;
+}
+
+awaitable<bool> connection::refuse(verdict why, bool keep_alive) {
+    auto& x = *exchange_;
+    if (x.request_id.empty())
+        services_.ids.append(x.request_id, 32);
+    x.keep_alive = keep_alive && !services_.draining;
+    x.status = why.status;
+    std::string allow;
+    if (why.status == 405)
+        allow = x.target.key.empty() ? "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS" : services_.routes.allow(x.target.key);
+    refusal_answer answer;
+    answer.status = why.status;
+    answer.detail = why.reason;
+    answer.request_id = x.request_id;
+    answer.date = services_.date;
+    answer.allow = allow;
+    answer.limit_fields = x.limit_fields;
+    answer.keep_alive = x.keep_alive;
+    answer.client_version = x.request.version;
+    answer.head_only = x.request.verb == boost::beast::http::verb::head;
+    write_refusal(x.reply, answer);
+    gather_list out;
+    out.add(x.reply);
+    error_code ec;
+    if (!client_.write_now(out, ec))
+        ec = co_await client_.write(out);
+    co_return !ec && x.keep_alive;
+}
+
+awaitable<void> connection::linger() {
+    error_code ec;
+    client_.socket().shutdown(tcp_socket::shutdown_send, ec);
+    client_.limit(linger_for);
+    for (auto const start = client_.received(); client_.received() - start < linger_bytes;) {
+        client_.in.consume(client_.in.view().size());
+        client_.in.compact();
+        if (co_await client_.read_more())
+            break;
+    }
+}
+
+void connection::reset_on_close() noexcept {
+    error_code ignored;
+    client_.socket().set_option(asio::socket_base::linger(true, 0), ignored);
+}
+
+} // namespace weir::proxy

@@ -1,0 +1,78 @@
+#pragma once
+
+#include "proxy/body_reader.hpp"
+#include "proxy/buffer_pool.hpp"
+#include "proxy/upstream_pool.hpp"
+
+#include <weir/clock.hpp>
+#include <weir/http/canonical_target.hpp>
+#include <weir/http/head.hpp>
+
+#include <chrono>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace weir::proxy {
+
+/// Everything that belongs to one request and its answer. Taken from the worker when the first byte of a request comes,
+/// given back when its answer is written; keeps its capacity, so that a request allocates nothing.
+struct exchange {
+    http::request_head request;
+    http::response_head response;
+    http::canonical_target target;
+    /// Bytes of the request in the client's buffer that are used up when the exchange ends.
+    std::size_t used = 0;
+    /// What was read from the client past the end of the request, beside its buffer; inside `up`.
+    std::string_view surplus;
+    /// Index into the routes, or `router::none`.
+    std::size_t route = 0;
+    std::string request_id;
+    /// The head sent to the upstream; kept for a second try on a fresh connection.
+    std::string upstream_head;
+    /// The head, or the whole answer, sent to the client.
+    std::string reply;
+    /// The field lines by which an answer tells of its quota.
+    std::string limit_fields;
+    upstream_handle upstream;
+    /// The request body on its way up, and the response on its way down.
+    buffer_pool::block up;
+    buffer_pool::block down;
+
+    /// The client may send another request on this connection.
+    bool keep_alive = false;
+    /// Bytes of an answer may have reached the client: no other answer can be given any more.
+    bool answered = false;
+
+    // For the log and the metrics.
+    unsigned status = 0;
+    std::uint64_t bytes_in = 0;
+    std::uint64_t bytes_out = 0;
+    std::string_view upstream_target;
+    boot_clock::time_point started;
+    boot_clock::time_point forwarded;
+    boot_clock::time_point first_byte;
+    std::chrono::nanoseconds upstream_time{0};
+    std::chrono::nanoseconds admission_time{0};
+
+    /// Ready for the next request.
+    void reset() noexcept {
+        request.reset();
+        response.reset();
+        upstream.reset();
+        up.release();
+        down.release();
+        request_id.clear();
+        limit_fields.clear();
+        keep_alive = answered = false;
+        used = 0;
+        surplus = {};
+        status = 0;
+        bytes_in = bytes_out = 0;
+        upstream_target = {};
+        forwarded = first_byte = {};
+        upstream_time = admission_time = {};
+    }
+};
+
+} // namespace weir::proxy

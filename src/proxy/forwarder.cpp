@@ -1,0 +1,235 @@
+#include "proxy/forwarder.hpp"
+
+#include "proxy/framing.hpp"
+
+#include <boost/asio/experimental/awaitable_operators.hpp>
+#include <boost/asio/this_coro.hpp>
+
+#include <algorithm>
+#include <cstring>
+
+// The request on its way up. The answer: forwarder_response.cpp.
+namespace weir::proxy {
+namespace {
+
+using http::body_framing;
+
+constexpr forward_outcome client_left{forward_outcome::result::gone, client_closed, client_closed_text, {}};
+constexpr forward_outcome body_too_large{forward_outcome::result::refuse, 413, "the body is over the limit", {}};
+constexpr forward_outcome body_too_slow{forward_outcome::result::refuse, 408, "the body came too slowly", {}};
+
+forward_outcome connect_outcome(connect_failure why) noexcept {
+    if (why == connect_failure::timed_out)
+        return {forward_outcome::result::refuse, 504, "the upstream took too long to accept a connection",
+                to_string(why)};
+    if (why == connect_failure::unresolved)
+        return {forward_outcome::result::refuse, 502, "the name of the upstream cannot be resolved", to_string(why)};
+    return {forward_outcome::result::refuse, 502, "the upstream cannot be reached", to_string(why)};
+}
+
+} // namespace
+
+awaitable<forward_outcome> forwarder::run() {
+    if (auto const early = co_await collect_body(); early.what != result::done)
+        co_return early;
+    write_request_head(x_.upstream_head, x_.request, x_.target.path, x_.target.query, x_.target.has_query, from_, up_,
+                       x_.request_id, services_.ids);
+    x_.forwarded = boot_clock::now();
+    for (bool fresh = streaming_;; fresh = true) {
+        if (auto const failed = co_await open(fresh); failed.what != result::done)
+            co_return failed;
+        auto const outcome = streaming_ ? co_await stream_and_receive() : co_await send_and_receive();
+        client_.stop_watching();
+        x_.upstream.reset();
+        if (outcome.what != result::stale)
+            co_return outcome;
+    }
+}
+
+awaitable<forward_outcome> forwarder::collect_body() {
+    auto const& request = x_.request;
+    request_body_.start(request.framing, request.content_length);
+    auto const at_hand = client_.in.view().substr(x_.used);
+    if (request.framing == body_framing::length)
+        co_return co_await collect_length(at_hand);
+    if (request.framing == body_framing::chunked) {
+        auto const collected = collect_chunks(at_hand.size());
+        if (collected.what == result::done && streaming_ && at_hand.empty() && !co_await invite_body())
+            co_return client_left;
+        co_return collected;
+    }
+    co_return forward_outcome{};
+}
+
+awaitable<forward_outcome> forwarder::collect_length(std::string_view at_hand) {
+    auto const length = x_.request.content_length;
+    up_ = {body_framing::length, length};
+    auto piece = request_body_.take(client_.in.data() + x_.used, at_hand.size());
+    x_.used += piece.consumed;
+    x_.bytes_in += piece.consumed;
+    body_ = piece.data;
+    if (request_body_.finished())
+        co_return forward_outcome{};
+    if (at_hand.empty() && !co_await invite_body())
+        co_return client_left;
+    x_.up = services_.blocks.take();
+    streaming_ = length > buffer_pool::block_size;
+    if (streaming_)
+        co_return forward_outcome{};
+
+    if (!body_.empty())
+        std::memcpy(x_.up.data(), body_.data(), body_.size());
+    auto have = body_.size();
+    while (!request_body_.finished()) {
+        client_.limit(services_.config.http.body_timeout);
+        std::size_t n = 0;
+        auto const wanted = request_body_.wanted(buffer_pool::block_size - have);
+        auto const ec = co_await client_.read_some({x_.up.data() + have, wanted}, n);
+        client_.unlimited();
+        if (ec)
+            co_return client_.expired() ? body_too_slow : client_left;
+        request_body_.take(x_.up.data() + have, n);
+        have += n;
+        x_.bytes_in += n;
+    }
+    body_ = {x_.up.data(), have};
+    co_return forward_outcome{};
+}
+
+forward_outcome forwarder::collect_chunks(std::size_t at_hand) {
+    auto const piece = request_body_.take(client_.in.data() + x_.used, at_hand);
+    x_.used += piece.consumed;
+    x_.bytes_in += piece.data.size();
+    body_ = piece.data;
+    if (piece.why.status != 0)
+        return {result::refuse, piece.why.status, piece.why.reason, {}};
+    if (x_.bytes_in > services_.config.http.max_body)
+        return body_too_large;
+    streaming_ = !request_body_.finished();
+    up_ = streaming_ ? outgoing_body{body_framing::chunked, 0} : outgoing_body{body_framing::length, body_.size()};
+    if (streaming_)
+        x_.up = services_.blocks.take();
+    return {};
+}
+
+awaitable<bool> forwarder::invite_body() {
+    if (!x_.request.expect_continue)
+        co_return true;
+    gather_list out;
+    out.add("HTTP/1.1 100 Continue\r\n\r\n");
+    error_code ec;
+    if (!client_.write_now(out, ec))
+        ec = co_await client_.write(out);
+    co_return !ec;
+}
+
+awaitable<forward_outcome> forwarder::open(bool fresh) {
+    auto const target = pool().next_target();
+    if (!fresh)
+        x_.upstream = pool().take_idle(target, !is_idempotent(x_.request.verb));
+    if (!x_.upstream) {
+        auto const why = co_await pool().connect(target, x_.upstream);
+        if (why != connect_failure::none)
+            co_return connect_outcome(why);
+    }
+    x_.upstream_target = pool().target(x_.upstream->target()).text;
+    co_return forward_outcome{};
+}
+
+awaitable<forward_outcome> forwarder::send_and_receive() {
+    gather_list out;
+    out.add(x_.upstream_head);
+    out.add(body_);
+    client_.watch(x_.upstream->socket);
+    auto const before = out.size();
+    auto const ec = co_await write_up(out);
+    // An upstream that refuses a body may have answered before it closed: what it said is looked for all the same.
+    nothing_sent_ = ec && out.size() == before;
+    upload_broken_ = ec.failed();
+    co_return co_await download();
+}
+
+awaitable<forward_outcome> forwarder::stream_and_receive() {
+    using namespace asio::experimental::awaitable_operators;
+    uploading_ = true;
+    auto const outcome = co_await (upload() && download_and_stop_upload());
+    co_return outcome;
+}
+
+awaitable<void> forwarder::upload() {
+    gather_list out;
+    out.add(x_.upstream_head);
+    auto data = body_;
+    for (;;) {
+        add_framed(out, up_, data, request_body_.finished(), up_chunk_);
+        if (co_await write_up(out)) {
+            upload_broken_ = true;
+            break;
+        }
+        if (request_body_.finished() || stop_upload_)
+            break;
+        out.clear();
+        if (!co_await read_piece(data))
+            break;
+    }
+    uploading_ = false;
+    if (stop_upload_ || upload_failure_.what != result::done)
+        co_return;
+    client_.unlimited();
+    if (!head_received_)
+        services_.wheel.expires_after(*x_.upstream, settings().first_byte_timeout);
+    if (request_body_.finished())
+        client_.watch(x_.upstream->socket);
+}
+
+awaitable<bool> forwarder::read_piece(std::string_view& data) {
+    client_.limit(services_.config.http.body_timeout);
+    std::size_t n = 0;
+    auto const wanted = request_body_.wanted(buffer_pool::block_size);
+    auto const ec = co_await client_.read_some({x_.up.data(), wanted}, n);
+    if (stop_upload_)
+        co_return false;
+    if (ec) {
+        fail_upload(client_.expired() ? body_too_slow : client_left);
+        co_return false;
+    }
+    auto const piece = request_body_.take(x_.up.data(), n);
+    x_.bytes_in += piece.data.size();
+    if (piece.why.status != 0) {
+        fail_upload({result::refuse, piece.why.status, piece.why.reason, {}});
+        co_return false;
+    }
+    if (x_.bytes_in > services_.config.http.max_body) {
+        fail_upload(body_too_large);
+        co_return false;
+    }
+    data = piece.data;
+    surplus_ = {x_.up.data() + piece.consumed, n - piece.consumed};
+    co_return true;
+}
+
+void forwarder::fail_upload(forward_outcome why) {
+    upload_failure_ = why;
+    error_code ignored;
+    x_.upstream->socket.cancel(ignored);
+}
+
+awaitable<error_code> forwarder::write_up(gather_list& out) {
+    auto& socket = x_.upstream->socket;
+    error_code ec;
+    while (!out.empty()) {
+        out.consume(socket.write_some(out.buffers(), ec));
+        if (ec && ec != asio::error::would_block)
+            co_return ec;
+        if (out.empty())
+            break;
+        services_.wheel.expires_after(*x_.upstream, settings().idle_timeout);
+        auto [failed, n] = co_await socket.async_write_some(out.buffers(), use_result);
+        out.consume(n);
+        if (failed)
+            co_return failed;
+    }
+    co_return error_code{};
+}
+
+} // namespace weir::proxy

@@ -1,0 +1,217 @@
+#include "proxy/forwarder.hpp"
+#include "proxy/framing.hpp"
+
+#include <boost/asio/error.hpp>
+
+#include <algorithm>
+#include <cstring>
+
+// The answer on its way down. The request: forwarder.cpp.
+namespace weir::proxy {
+namespace {
+
+using http::body_framing;
+using beast_field = boost::beast::http::field;
+
+/// How many blocks in a row are moved without a turn of the loop for the others.
+constexpr std::size_t max_burst = 16;
+
+constexpr forward_outcome bad_answer(std::string_view reason) noexcept {
+    return {forward_outcome::result::refuse, 502, reason, "bad_response"};
+}
+
+bool is_event_stream(http::response_head const& response) noexcept {
+    return response.find(beast_field::content_type).starts_with("text/event-stream");
+}
+
+} // namespace
+
+awaitable<forward_outcome> forwarder::download_and_stop_upload() {
+    auto const outcome = co_await download();
+    stop_upload_ = true;
+    if (uploading_) {
+        error_code ignored;
+        client_.socket().cancel(ignored);
+        x_.upstream->socket.cancel(ignored);
+    }
+    co_return outcome;
+}
+
+awaitable<forward_outcome> forwarder::download() {
+    if (!x_.down)
+        x_.down = services_.blocks.take();
+    down_begin_ = down_end_ = 0;
+    auto const head = co_await read_response_head();
+    if (head.what != result::done)
+        co_return head;
+    head_received_ = true;
+    co_return co_await relay_body();
+}
+
+awaitable<forward_outcome> forwarder::read_response_head() {
+    x_.response.reset();
+    auto limits = services_.head_limits();
+    limits.max_head = std::min(limits.max_head, buffer_pool::block_size - 1);
+    for (;;) {
+        if (down_end_ != down_begin_) {
+            auto const parsed = http::parse_response_head({x_.down.data() + down_begin_, down_end_ - down_begin_},
+                                                          limits, x_.request.verb, x_.response);
+            if (parsed.state == http::parse_state::refused)
+                co_return bad_answer(parsed.why.reason);
+            if (parsed.state == http::parse_state::complete) {
+                down_begin_ += parsed.consumed;
+                if (x_.response.status >= 200)
+                    co_return forward_outcome{};
+                if (x_.response.status == 101)
+                    co_return bad_answer("the upstream switched protocols unasked");
+                if (x_.response.status != 100 && x_.request.version == 11) {
+                    write_interim_head(x_.reply, x_.response);
+                    gather_list out;
+                    out.add(x_.reply);
+                    if (co_await write_down(out))
+                        co_return forward_outcome{result::gone, client_closed, client_closed_text, {}};
+                }
+                continue;
+            }
+            if (down_begin_ != 0) {
+                std::memmove(x_.down.data(), x_.down.data() + down_begin_, down_end_ - down_begin_);
+                down_end_ -= down_begin_;
+                down_begin_ = 0;
+            }
+        }
+        if (co_await read_down(settings().first_byte_timeout))
+            co_return explain_silence();
+    }
+}
+
+forward_outcome forwarder::explain_silence() const {
+    if (upload_failure_.what != result::done)
+        return upload_failure_;
+    if (client_.gone())
+        return {result::gone, client_closed, client_closed_text, {}};
+    if (x_.upstream->expired)
+        return {result::refuse, 504, "the upstream took too long to answer", "first_byte_timeout"};
+    if (down_end_ == 0 && !streaming_ && x_.upstream->reused && (is_idempotent(x_.request.verb) || nothing_sent_))
+        return {result::stale, 0, {}, {}};
+    return {result::refuse, 502, "the upstream closed the connection before it answered", "reset"};
+}
+
+outgoing_body forwarder::choose_framing() const noexcept {
+    auto const& response = x_.response;
+    switch (response.framing) {
+    case body_framing::length: return {body_framing::length, response.content_length};
+    case body_framing::none:
+        // What a HEAD or a 304 says of the body that is not sent stays true.
+        if (response.has_content_length && response.status != 204)
+            return {body_framing::length, response.content_length};
+        return {};
+    case body_framing::chunked:
+    case body_framing::until_close: break;
+    }
+    return {x_.request.version == 11 ? body_framing::chunked : body_framing::until_close, 0};
+}
+
+void forwarder::begin_reply(outgoing_body body) {
+    x_.keep_alive = x_.keep_alive && !services_.draining && !uploading_ && request_body_.finished() &&
+                    body.framing != body_framing::until_close;
+    write_response_head(x_.reply, x_.response, body,
+                        {x_.request_id, services_.date, x_.limit_fields, x_.keep_alive, x_.request.version});
+    x_.status = x_.response.status;
+}
+
+awaitable<forward_outcome> forwarder::relay_body() {
+    response_body_.start(x_.response.framing, x_.response.content_length);
+    down_ = choose_framing();
+    begin_reply(down_);
+    gather_list out;
+    out.add(x_.reply);
+    bool ended = response_body_.finished();
+    for (;;) {
+        auto const piece = response_body_.take(x_.down.data() + down_begin_, down_end_ - down_begin_);
+        down_begin_ += piece.consumed;
+        if (piece.why.status != 0 && !x_.answered)
+            co_return bad_answer(piece.why.reason);
+        ended = ended || response_body_.finished();
+        add_framed(out, down_, piece.data, ended, down_chunk_);
+        x_.bytes_out += piece.data.size();
+        if (!out.empty()) {
+            x_.answered = true;
+            if (co_await write_down(out))
+                co_return forward_outcome{result::gone, x_.status, client_closed_text, {}};
+            out.clear();
+        }
+        if (ended)
+            break;
+        if (piece.why.status != 0)
+            co_return co_await cut_short();
+        down_begin_ = down_end_ = 0;
+        if (auto const ec = co_await read_down(settings().idle_timeout)) {
+            ended = ec == asio::error::eof && response_body_.until_close();
+            if (!ended)
+                co_return co_await cut_short();
+        }
+    }
+    settle_upstream();
+    co_return forward_outcome{};
+}
+
+awaitable<forward_outcome> forwarder::cut_short() {
+    if (client_.gone() || upload_failure_.what == result::gone)
+        co_return forward_outcome{result::gone, x_.status, client_closed_text, {}};
+    if (is_event_stream(x_.response) && down_.framing != body_framing::length) {
+        // Two line ends: the stream may have been cut in the middle of an event.
+        gather_list out;
+        add_framed(out, down_, "\n\nevent: error\ndata: {\"error\":\"the upstream broke off\"}\n\n", false, down_chunk_);
+        co_await write_down(out);
+    }
+    bool const slow = x_.upstream->expired;
+    co_return forward_outcome{result::cut, x_.status, "the upstream broke off its answer",
+                              slow ? "idle_timeout" : "cut"};
+}
+
+void forwarder::settle_upstream() {
+    bool const clean = x_.response.keep_alive && !response_body_.until_close() && down_begin_ == down_end_ &&
+                       !uploading_ && !upload_broken_ && request_body_.finished();
+    if (!clean)
+        return;
+    client_.stop_watching();
+    x_.upstream->never();
+    pool().put_back(std::move(x_.upstream));
+}
+
+awaitable<error_code> forwarder::read_down(std::chrono::nanoseconds timeout) {
+    auto& socket = x_.upstream->socket;
+    asio::mutable_buffer const room{x_.down.data() + down_end_, buffer_pool::block_size - down_end_};
+    if (upload_failure_.what != result::done || client_.gone() || x_.upstream->expired)
+        co_return asio::error::operation_aborted;
+    // A full block means that there is more: then it is worth asking before waiting.
+    if (burst_ != 0 && burst_ < max_burst) {
+        error_code ec;
+        auto const n = socket.read_some(room, ec);
+        if (ec != asio::error::would_block) {
+            burst_ = n == room.size() ? burst_ + 1 : 0;
+            down_end_ += n;
+            co_return ec;
+        }
+    }
+    if (!uploading_ || head_received_)
+        services_.wheel.expires_after(*x_.upstream, timeout);
+    auto [ec, n] = co_await socket.async_read_some(room, use_result);
+    burst_ = n == room.size() ? 1 : 0;
+    if (n != 0 && x_.first_byte == boot_clock::time_point{})
+        x_.first_byte = boot_clock::now();
+    down_end_ += n;
+    co_return ec;
+}
+
+awaitable<error_code> forwarder::write_down(gather_list& out) {
+    error_code ec;
+    if (client_.write_now(out, ec))
+        co_return ec;
+    ec = co_await client_.write(out);
+    if (uploading_)
+        client_.limit(services_.config.http.body_timeout);
+    co_return ec;
+}
+
+} // namespace weir::proxy

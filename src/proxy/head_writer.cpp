@@ -1,0 +1,184 @@
+#include "proxy/head_writer.hpp"
+
+#include <boost/beast/core/string.hpp>
+
+#include <array>
+#include <charconv>
+
+namespace weir::proxy {
+namespace {
+
+using beast_field = boost::beast::http::field;
+
+/// Fields of a request that are not passed on as they came.
+enum class own : std::uint8_t { no, dropped, forwarded, forwarded_for, forwarded_host, forwarded_proto, request_id, trace };
+
+bool same_name(std::string_view a, std::string_view b) noexcept { return boost::beast::iequals(a, b); }
+
+own classify(http::field const& each) noexcept {
+    switch (each.id) {
+    case beast_field::host:
+    case beast_field::content_length:
+    case beast_field::transfer_encoding:
+    case beast_field::expect: return own::dropped; // written from our own decision, or answered by us
+    case beast_field::forwarded: return own::forwarded;
+    case beast_field::unknown: break;
+    default: return own::no;
+    }
+    auto const name = each.name;
+    switch (name.size()) {
+    case 9: return same_name(name, "x-real-ip") ? own::dropped : own::no;
+    case 11: return same_name(name, "traceparent") ? own::trace : own::no;
+    case 12: return same_name(name, "x-request-id") ? own::request_id : own::no;
+    case 15: return same_name(name, "x-forwarded-for") ? own::forwarded_for : own::no;
+    case 16: return same_name(name, "x-forwarded-host") ? own::forwarded_host : own::no;
+    case 17: return same_name(name, "x-forwarded-proto") ? own::forwarded_proto : own::no;
+    default: return own::no;
+    }
+}
+
+void append_field(std::string& out, std::string_view name, std::string_view value) {
+    out.append(name).append(": ", 2).append(value).append("\r\n", 2);
+}
+
+void append_framing(std::string& out, outgoing_body body) {
+    if (body.framing == http::body_framing::chunked) {
+        out.append("Transfer-Encoding: chunked\r\n");
+    } else if (body.framing == http::body_framing::length) {
+        out.append("Content-Length: ");
+        append_number(out, body.length);
+        out.append("\r\n");
+    }
+}
+
+/// All lines of one list field, in order, as one line (RFC 9110 5.3): many upstreams look at one line alone.
+void append_list(std::string& out, http::request_head const& request, own which) {
+    for (auto const& each : request.fields())
+        if (classify(each) == which && !each.value.empty())
+            out.append(each.value).append(", ");
+}
+
+void append_forwarded(std::string& out, http::request_head const& request, client_info const& client, bool had_for,
+                      bool had_forwarded) {
+    out.append("X-Forwarded-For: ");
+    if (client.trusted && had_for)
+        append_list(out, request, own::forwarded_for);
+    out.append(client.peer).append("\r\nForwarded: ");
+    if (client.trusted && had_forwarded)
+        append_list(out, request, own::forwarded);
+    bool const v6 = client.peer.find(':') != std::string_view::npos;
+    out.append(v6 ? "for=\"[" : "for=").append(client.peer).append(v6 ? "]\"" : "");
+    if (!request.host.empty())
+        out.append(";host=\"").append(request.host).append("\"");
+    out.append(";proto=http\r\n");
+}
+
+/// The start line of a response.
+void append_status(std::string& out, http::response_head const& response) {
+    out.append("HTTP/1.1 ");
+    append_number(out, response.status);
+    out.append(" ").append(response.reason).append("\r\n");
+}
+
+} // namespace
+
+void append_number(std::string& out, std::uint64_t value) {
+    std::array<char, 20> text{};
+    auto const end = std::to_chars(text.data(), text.data() + text.size(), value).ptr;
+    out.append(text.data(), static_cast<std::size_t>(end - text.data()));
+}
+
+void choose_request_id(http::request_head const& request, id_source& ids, std::string& out) {
+    out.clear();
+    for (auto const& each : request.fields())
+        if (classify(each) == own::request_id && is_sane_request_id(each.value)) {
+            out = each.value;
+            return;
+        }
+    ids.append(out, 32);
+}
+
+void write_request_head(std::string& out, http::request_head const& request, std::string_view path,
+                        std::string_view query, bool has_query, client_info const& client, outgoing_body body,
+                        std::string_view request_id, id_source& ids) {
+    out.assign(request.method).append(" ", 1).append(path);
+    if (has_query)
+        out.append("?", 1).append(query);
+    out.append(" HTTP/1.1\r\nHost: ").append(request.host).append("\r\n", 2);
+
+    std::string_view host;
+    std::string_view proto;
+    std::string_view trace;
+    bool had_for = false;
+    bool had_forwarded = false;
+    for (auto const& each : request.fields()) {
+        if (http::is_hop_by_hop(request, each))
+            continue;
+        switch (classify(each)) {
+        case own::no: append_field(out, each.name, each.value); break;
+        case own::forwarded: had_forwarded = true; break;
+        case own::forwarded_for: had_for = true; break;
+        case own::forwarded_host: host = each.value; break;
+        case own::forwarded_proto: proto = each.value; break;
+        case own::trace: trace = each.value; break;
+        case own::request_id:
+        case own::dropped: break;
+        }
+    }
+
+    append_forwarded(out, request, client, had_for, had_forwarded);
+    append_field(out, "X-Forwarded-Host", client.trusted && !host.empty() ? host : request.host);
+    append_field(out, "X-Forwarded-Proto", client.trusted && !proto.empty() ? proto : "http");
+    append_field(out, "X-Request-Id", request_id);
+    out.append("traceparent: ");
+    if (is_valid_traceparent(trace)) {
+        out.append(trace);
+    } else {
+        out.append("00-");
+        ids.append(out, 32);
+        out.append("-");
+        ids.append(out, 16);
+        out.append("-00");
+    }
+    out.append(request.version == 10 ? "\r\nVia: 1.0 weir\r\n" : "\r\nVia: 1.1 weir\r\n");
+    append_framing(out, body);
+    out.append("\r\n", 2);
+}
+
+void write_response_head(std::string& out, http::response_head const& response, outgoing_body body,
+                         reply_fields const& ours) {
+    out.clear();
+    append_status(out, response);
+    bool dated = false;
+    bool identified = false;
+    for (auto const& each : response.fields()) {
+        if (http::is_hop_by_hop(response, each) || each.id == beast_field::content_length)
+            continue;
+        dated |= each.id == beast_field::date;
+        identified |= each.id == beast_field::unknown && same_name(each.name, "x-request-id");
+        append_field(out, each.name, each.value);
+    }
+    if (!dated)
+        append_field(out, "Date", ours.date);
+    if (!identified)
+        append_field(out, "X-Request-Id", ours.request_id);
+    out.append(response.version == 10 ? "Via: 1.0 weir\r\n" : "Via: 1.1 weir\r\n");
+    out.append(ours.extra);
+    append_framing(out, body);
+    if (!ours.keep_alive)
+        out.append("Connection: close\r\n");
+    else if (ours.client_version == 10)
+        out.append("Connection: keep-alive\r\n");
+    out.append("\r\n", 2);
+}
+
+void write_interim_head(std::string& out, http::response_head const& response) {
+    out.clear();
+    append_status(out, response);
+    for (auto const& each : response.fields())
+        if (!http::is_hop_by_hop(response, each))
+            append_field(out, each.name, each.value);
+    out.append("\r\n", 2);
+}
+
+} // namespace weir::proxy

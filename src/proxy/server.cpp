@@ -1,0 +1,144 @@
+#include "proxy/server.hpp"
+
+#include <boost/asio/ip/address.hpp>
+
+#include <csignal>
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <string>
+
+namespace weir::proxy {
+namespace {
+
+constexpr int backlog = 4096;
+
+using reuse_port = asio::detail::socket_option::boolean<SOL_SOCKET, SO_REUSEPORT>;
+
+std::string display(tcp::endpoint const& at) {
+    auto const host = at.address().to_string();
+    return (at.address().is_v6() ? "[" + host + "]" : host) + ":" + std::to_string(at.port());
+}
+
+start_error cannot_listen(tcp::endpoint const& at, error_code ec) {
+    auto const where = display(at);
+    if (ec == asio::error::address_in_use)
+        return start_error(where + " is in use: stop the program that listens there, or choose another address");
+    if (ec == asio::error::access_denied)
+        return start_error(where + " may not be listened on: ports below 1024 need the capability CAP_NET_BIND_SERVICE");
+    if (ec == boost::system::errc::address_not_available)
+        return start_error(where + " is not an address of this machine");
+    return start_error("cannot listen on " + where + ": " + ec.message());
+}
+
+tcp::acceptor open_listener(asio::io_context& io, tcp::endpoint const& at, bool shared) {
+    error_code ec;
+    tcp::acceptor acceptor(io);
+    acceptor.open(at.protocol(), ec);
+    if (!ec)
+        acceptor.set_option(tcp::acceptor::reuse_address(true), ec);
+    if (!ec && shared)
+        acceptor.set_option(reuse_port(true), ec);
+    if (!ec && at.address().is_v6())
+        acceptor.set_option(asio::ip::v6_only(at.address() != asio::ip::address_v6::any()), ec);
+    if (!ec)
+        acceptor.bind(at, ec);
+    if (!ec && shared)
+        acceptor.listen(backlog, ec);
+    if (ec)
+        throw cannot_listen(at, ec);
+    return acceptor;
+}
+
+/// Signals belong to the thread that waits for them.
+class signals_blocked {
+public:
+    signals_blocked() {
+        sigset_t all;
+        ::sigfillset(&all);
+        ::pthread_sigmask(SIG_SETMASK, &all, &before_);
+    }
+    signals_blocked(signals_blocked const&) = delete;
+    signals_blocked& operator=(signals_blocked const&) = delete;
+    ~signals_blocked() { ::pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
+
+private:
+    sigset_t before_{};
+};
+
+} // namespace
+
+server::server(std::shared_ptr<config::config const> config, server_options options)
+    : config_(std::move(config))
+    , options_(std::move(options))
+    , routes_(config_->routes) {
+    if (!options_.log)
+        options_.log = [](log_level, std::string_view) {};
+}
+
+server::~server() {
+    stop();
+    wait();
+}
+
+void server::start() {
+    auto const count = config_->workers != 0 ? config_->workers : std::max(1U, std::thread::hardware_concurrency());
+    auto const addresses = resolve_upstreams();
+    for (unsigned i = 0; i < count; ++i)
+        workers_.push_back(std::make_unique<worker>(*config_, routes_, addresses, options_.log));
+    for (auto const& at : config_->listen)
+        listen(at);
+    signals_blocked const blocked;
+    for (auto& each : workers_)
+        threads_.emplace_back([&each] { each->run(); });
+}
+
+void server::listen(config::endpoint const& wanted) {
+    tcp::endpoint at(asio::ip::make_address(wanted.host), wanted.port);
+    asio::io_context io;
+    // SO_REUSEPORT would share the port with another weir of the same user without a word. A socket without it finds
+    // out whether somebody listens there.
+    if (at.port() != 0)
+        open_listener(io, at, false);
+    for (auto& each : workers_) {
+        auto acceptor = open_listener(io, at, true);
+        at = acceptor.local_endpoint();
+        each->listen(at.protocol(), acceptor.release());
+    }
+    endpoints_.push_back(at);
+}
+
+std::vector<std::vector<address_list>> server::resolve_upstreams() const {
+    std::vector<std::vector<address_list>> all;
+    for (auto const& upstream : config_->upstreams) {
+        auto& lists = all.emplace_back();
+        for (auto const& target : upstream.targets) {
+            error_code ec;
+            lists.push_back(resolve_now(target, ec));
+            if (ec)
+                options_.log(log_level::warning, "upstream " + upstream.name + ": cannot resolve " + target.host + ": " +
+                                                     ec.message() + ": its requests get 502 until it can be");
+        }
+    }
+    return all;
+}
+
+void server::begin_drain(std::chrono::milliseconds deadline) {
+    draining_ = true;
+    for (auto& each : workers_)
+        each->begin_drain(deadline);
+}
+
+void server::stop() {
+    draining_ = true;
+    for (auto& each : workers_)
+        each->stop();
+}
+
+void server::wait() {
+    for (auto& thread : threads_)
+        if (thread.joinable())
+            thread.join();
+}
+
+} // namespace weir::proxy

@@ -1,0 +1,180 @@
+#include "proxy/upstream_pool.hpp"
+
+#include <boost/asio/ip/address.hpp>
+
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <string>
+
+namespace weir::proxy {
+namespace {
+
+constexpr std::chrono::seconds resolved_for{30};
+constexpr std::chrono::seconds resolve_again_after{1};
+constexpr std::size_t max_addresses = 8;
+
+template <class Results>
+address_list to_addresses(Results const& results) {
+    address_list list;
+    for (auto const& result : results)
+        if (list.size() < max_addresses && std::find(list.begin(), list.end(), result.endpoint()) == list.end())
+            list.push_back(result.endpoint());
+    return list;
+}
+
+/// Neither closed nor talking out of turn. Only for idle connections.
+bool is_quiet(tcp_socket& socket) noexcept {
+    char byte = 0;
+    auto const n = ::recv(socket.native_handle(), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+    return n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK);
+}
+
+} // namespace
+
+std::string_view to_string(connect_failure why) noexcept {
+    switch (why) {
+    case connect_failure::none: return "none";
+    case connect_failure::unresolved: return "resolve";
+    case connect_failure::refused: return "connect";
+    case connect_failure::timed_out: return "connect_timeout";
+    case connect_failure::cancelled: return "cancelled";
+    }
+    return "none";
+}
+
+address_list resolve_now(config::target const& t, error_code& ec) {
+    asio::io_context io;
+    asio::ip::basic_resolver<tcp, executor> resolver(io);
+    return to_addresses(resolver.resolve(t.host, std::to_string(t.port), ec));
+}
+
+void upstream_connection::on_deadline() {
+    if (idle_)
+        return pool_.drop_idle(*this); // destroys this
+    expired = true;
+    error_code ignored;
+    socket.cancel(ignored);
+}
+
+upstream_pool::upstream_pool(asio::io_context& io, deadline_wheel& wheel, config::upstream const& settings,
+                             std::vector<address_list> addresses)
+    : io_(io)
+    , wheel_(wheel)
+    , settings_(settings)
+    , resolver_(io)
+    , targets_(settings.targets.size()) {
+    addresses.resize(targets_.size());
+    for (std::size_t i = 0; i < targets_.size(); ++i) {
+        error_code not_an_address;
+        asio::ip::make_address(settings.targets[i].host, not_an_address);
+        targets_[i].is_name = not_an_address.failed();
+        targets_[i].addresses = std::move(addresses[i]);
+        if (!targets_[i].addresses.empty())
+            targets_[i].refresh_at = boot_clock::now() + resolved_for;
+        targets_[i].idle.reserve(max_idle_per_target);
+    }
+}
+
+upstream_pool::~upstream_pool() = default;
+
+upstream_handle upstream_pool::take_idle(std::size_t target, bool verified) {
+    auto& idle = targets_[target].idle;
+    while (!idle.empty()) {
+        auto connection = std::move(idle.back());
+        idle.pop_back();
+        connection->idle_ = false;
+        connection->never();
+        if (!verified || is_quiet(connection->socket))
+            return connection;
+    }
+    return nullptr;
+}
+
+awaitable<connect_failure> upstream_pool::connect(std::size_t target, upstream_handle& into) {
+    auto why = connect_failure::unresolved;
+    for (std::size_t i = 0; i < targets_.size(); ++i) {
+        why = co_await connect_to((target + i) % targets_.size(), into);
+        if (why == connect_failure::none || why == connect_failure::cancelled)
+            break;
+    }
+    if (why != connect_failure::none)
+        into.reset();
+    co_return why;
+}
+
+awaitable<connect_failure> upstream_pool::connect_to(std::size_t target, upstream_handle& into) {
+    auto& state = targets_[target];
+    if ((state.is_name || state.addresses.empty()) && boot_clock::now() >= state.refresh_at)
+        refresh(target);
+    // By value: a refresh may replace the list meanwhile.
+    auto const addresses = state.addresses;
+    auto why = connect_failure::unresolved;
+    for (auto const& address : addresses) {
+        into = std::make_unique<upstream_connection>(io_.get_executor(), *this, target);
+        wheel_.expires_after(*into, settings_.connect_timeout);
+        auto [ec] = co_await into->socket.async_connect(address, use_result);
+        into->never();
+        if (!ec) {
+            into->socket.non_blocking(true, ec);
+            into->socket.set_option(tcp::no_delay(true), ec);
+            co_return connect_failure::none;
+        }
+        if (into->expired)
+            co_return connect_failure::timed_out;
+        if (ec == asio::error::operation_aborted)
+            co_return connect_failure::cancelled;
+        why = connect_failure::refused;
+    }
+    co_return why;
+}
+
+void upstream_pool::refresh(std::size_t target) {
+    auto& state = targets_[target];
+    if (state.resolving)
+        return;
+    state.resolving = true;
+    auto const& t = settings_.targets[target];
+    resolver_.async_resolve(t.host, std::to_string(t.port), [&state](error_code ec, auto const& results) {
+        if (ec == asio::error::operation_aborted)
+            return; // the pool is being destroyed
+        state.resolving = false;
+        state.refresh_at = boot_clock::now();
+        if (ec) {
+            state.refresh_at += resolve_again_after; // what was known stays in use
+            return;
+        }
+        state.refresh_at += resolved_for;
+        state.addresses = to_addresses(results);
+    });
+}
+
+void upstream_pool::put_back(upstream_handle connection) {
+    auto& idle = targets_[connection->target()].idle;
+    if (idle.size() >= max_idle_per_target)
+        return;
+    connection->idle_ = true;
+    connection->reused = true;
+    wheel_.expires_after(*connection, idle_for);
+    idle.push_back(std::move(connection));
+}
+
+void upstream_pool::clear() noexcept {
+    for (auto& state : targets_)
+        state.idle.clear();
+}
+
+std::size_t upstream_pool::idle() const noexcept {
+    std::size_t n = 0;
+    for (auto const& state : targets_)
+        n += state.idle.size();
+    return n;
+}
+
+void upstream_pool::drop_idle(upstream_connection& connection) noexcept {
+    auto& idle = targets_[connection.target()].idle;
+    std::erase_if(idle, [&](upstream_handle const& h) { return h.get() == &connection; });
+}
+
+} // namespace weir::proxy

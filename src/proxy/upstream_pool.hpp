@@ -1,0 +1,116 @@
+#pragma once
+
+#include "config/config.hpp"
+#include "proxy/deadline_wheel.hpp"
+#include "proxy/io.hpp"
+
+#include <boost/asio/ip/basic_resolver.hpp>
+
+#include <memory>
+#include <string_view>
+#include <vector>
+
+namespace weir::proxy {
+
+class upstream_pool;
+
+/// Why there is no connection to an upstream.
+enum class connect_failure { none, unresolved, refused, timed_out, cancelled };
+
+/// A short word for metrics and logs: `resolve`, `connect`, `connect_timeout`, `cancelled`.
+std::string_view to_string(connect_failure why) noexcept;
+
+/// One connection to one target. Its deadline cancels what is under way on the socket and sets `expired`; while it is
+/// idle in the pool, it closes the connection.
+class upstream_connection final : public deadline_wheel::entry {
+public:
+    upstream_connection(executor ex, upstream_pool& pool, std::size_t target) noexcept
+        : socket(ex), pool_(pool), target_(target) {}
+
+    tcp_socket socket;
+    /// The deadline passed during the operation under way.
+    bool expired = false;
+    /// It carried a request before: the upstream may have closed it meanwhile.
+    bool reused = false;
+
+    /// Index into the targets of its upstream.
+    std::size_t target() const noexcept { return target_; }
+
+private:
+    friend class upstream_pool;
+    void on_deadline() override;
+
+    upstream_pool& pool_;
+    std::size_t target_;
+    bool idle_ = false;
+};
+
+using upstream_handle = std::unique_ptr<upstream_connection>;
+
+/// The addresses of one target. Names are resolved before the first request and again as they age.
+using address_list = std::vector<tcp::endpoint>;
+
+/// Looks `t` up, blocking: for the start alone. Empty with `ec` when the name cannot be resolved.
+address_list resolve_now(config::target const& t, error_code& ec);
+
+/// The keep-alive connections of one worker to one upstream: last in, first out per target, bounded, closed when they
+/// have been idle for too long; targets take turns.
+///
+/// Thread safety: distinct objects: safe; shared objects: unsafe.
+class upstream_pool {
+public:
+    static constexpr std::size_t max_idle_per_target = 256;
+    static constexpr std::chrono::seconds idle_for{60};
+
+    /// `settings` must outlive the pool; `addresses` has one list a target, empty for what is not resolved yet.
+    upstream_pool(asio::io_context& io, deadline_wheel& wheel, config::upstream const& settings,
+                  std::vector<address_list> addresses);
+    upstream_pool(upstream_pool const&) = delete;
+    upstream_pool& operator=(upstream_pool const&) = delete;
+    ~upstream_pool();
+
+    config::upstream const& settings() const noexcept { return settings_; }
+    config::target const& target(std::size_t index) const noexcept { return settings_.targets[index]; }
+
+    /// The target whose turn it is.
+    std::size_t next_target() noexcept { return turn_++ % targets_.size(); }
+
+    /// An idle connection to `target`, or null. With `verified`, one the upstream has not closed up to now: it costs a
+    /// system call, and is for requests that may not be sent twice.
+    upstream_handle take_idle(std::size_t target, bool verified);
+
+    /// Opens a connection to `target`, or to another one when that fails, into `into`, which is set while connecting so
+    /// that the caller can cancel by closing the socket. On failure `into` is null.
+    awaitable<connect_failure> connect(std::size_t target, upstream_handle& into);
+
+    /// Takes back a connection on which a response has ended cleanly.
+    void put_back(upstream_handle connection);
+
+    /// Closes what is idle.
+    void clear() noexcept;
+
+    std::size_t idle() const noexcept;
+
+private:
+    friend class upstream_connection;
+    struct target_state {
+        address_list addresses;
+        bool is_name = false;
+        bool resolving = false;
+        boot_clock::time_point refresh_at{};
+        std::vector<upstream_handle> idle;
+    };
+
+    awaitable<connect_failure> connect_to(std::size_t target, upstream_handle& into);
+    void refresh(std::size_t target);
+    void drop_idle(upstream_connection& connection) noexcept;
+
+    asio::io_context& io_;
+    deadline_wheel& wheel_;
+    config::upstream const& settings_;
+    asio::ip::basic_resolver<tcp, executor> resolver_;
+    std::vector<target_state> targets_;
+    std::size_t turn_ = 0;
+};
+
+} // namespace weir::proxy

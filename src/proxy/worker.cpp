@@ -1,0 +1,167 @@
+#include "proxy/worker.hpp"
+
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
+#include <boost/asio/post.hpp>
+
+#include <array>
+#include <ctime>
+
+namespace weir::proxy {
+namespace {
+
+std::string_view what(std::exception_ptr const& failure) noexcept {
+    try {
+        std::rethrow_exception(failure);
+    } catch (std::exception const& e) {
+        return e.what();
+    } catch (...) {
+        return "unknown exception";
+    }
+}
+
+bool is_out_of_resources(error_code ec) noexcept {
+    return ec == asio::error::no_descriptors || ec == asio::error::no_memory || ec == asio::error::no_buffer_space ||
+           ec == boost::system::errc::too_many_files_open_in_system;
+}
+
+} // namespace
+
+worker::worker(config::config const& config, router const& routes,
+               std::vector<std::vector<address_list>> const& addresses, log_function const& log)
+    : log_(log)
+    , services_(config, routes)
+    // One thread runs the loop; others only post to it.
+    , io_(BOOST_ASIO_CONCURRENCY_HINT_UNSAFE_IO)
+    , tick_(io_) {
+    for (std::size_t i = 0; i < config.upstreams.size(); ++i)
+        services_.upstreams.push_back(
+            std::make_unique<upstream_pool>(io_, services_.wheel, config.upstreams[i], addresses[i]));
+    update_date();
+}
+
+worker::~worker() {
+    services_.upstreams.clear();
+}
+
+void worker::listen(tcp::acceptor::protocol_type protocol, int listening_socket) {
+    acceptors_.emplace_back(io_, protocol, listening_socket);
+}
+
+void worker::run() {
+    asio::co_spawn(io_, tick_loop(), asio::detached);
+    for (auto& acceptor : acceptors_)
+        asio::co_spawn(io_, accept_loop(acceptor), asio::detached);
+    io_.run();
+}
+
+void worker::begin_drain(std::chrono::milliseconds deadline) {
+    asio::post(io_, [this, deadline] {
+        if (services_.draining)
+            return;
+        services_.draining = true;
+        drain_until_ = boot_clock::now() + deadline;
+        close_acceptors();
+        for (auto& each : connections_)
+            each.drain();
+    });
+}
+
+void worker::stop() {
+    asio::post(io_, [this] {
+        services_.draining = true;
+        drain_until_ = boot_clock::time_point::min();
+        close_acceptors();
+        abort_connections();
+    });
+}
+
+void worker::close_acceptors() {
+    error_code ec;
+    for (auto& acceptor : acceptors_) {
+        // Clients whose connection the kernel has accepted already are served, not reset.
+        acceptor.non_blocking(true, ec);
+        while (!ec) {
+            tcp::endpoint peer;
+            tcp_socket socket(io_);
+            acceptor.accept(socket, peer, ec);
+            if (!ec)
+                open(std::move(socket), peer);
+        }
+        acceptor.close(ec);
+    }
+}
+
+void worker::abort_connections() {
+    stopping_ = true;
+    for (auto& each : connections_)
+        each.abort();
+}
+
+awaitable<void> worker::accept_loop(tcp_acceptor& acceptor) {
+    while (acceptor.is_open()) {
+        tcp::endpoint peer;
+        tcp_socket socket(io_);
+        auto [ec] = co_await acceptor.async_accept(socket, peer, use_result);
+        if (!ec) {
+            open(std::move(socket), peer);
+        } else if (is_out_of_resources(ec)) {
+            log_(log_level::error, "cannot accept connections: " + ec.message() + ": raise the limit of open files");
+            for (auto& pool : services_.upstreams)
+                pool->clear();
+            timer pause(io_, std::chrono::milliseconds{100});
+            co_await pause.async_wait(use_result);
+        }
+    }
+}
+
+void worker::open(tcp_socket socket, tcp::endpoint const& peer) {
+    error_code ec;
+    socket.non_blocking(true, ec);
+    socket.set_option(tcp::no_delay(true), ec);
+    auto made = std::make_shared<connection>(services_, std::move(socket), peer);
+    connections_.push_back(*made);
+    asio::co_spawn(io_, made->run(), [this, made](std::exception_ptr const& failure) {
+        if (failure)
+            log_(log_level::error, "a connection ended by an exception: " + std::string(what(failure)));
+    });
+}
+
+awaitable<void> worker::tick_loop() {
+    for (;;) {
+        tick_.expires_after(deadline_wheel::tick);
+        auto [ec] = co_await tick_.async_wait(use_result);
+        if (ec)
+            co_return;
+        auto const now = boot_clock::now();
+        services_.wheel.advance(now);
+        update_date();
+        if (!services_.draining)
+            continue;
+        if (connections_.empty())
+            break;
+        if (now >= drain_until_ && !stopping_)
+            abort_connections();
+    }
+    io_.stop();
+}
+
+void worker::update_date() {
+    auto const now = std::time(nullptr);
+    if (now == date_of_)
+        return;
+    date_of_ = now;
+    std::tm parts{};
+    ::gmtime_r(&now, &parts);
+    static constexpr std::array days{"Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"};
+    static constexpr std::array months{"Jan", "Feb", "Mar", "Apr", "May", "Jun",
+                                       "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
+    std::array<char, 64> text{};
+    auto const n = std::snprintf(text.data(), text.size(), "%s, %02d %s %04d %02d:%02d:%02d GMT",
+                                 days[static_cast<std::size_t>(parts.tm_wday)], parts.tm_mday,
+                                 months[static_cast<std::size_t>(parts.tm_mon)], parts.tm_year + 1900, parts.tm_hour,
+                                 parts.tm_min, parts.tm_sec);
+    services_.date.assign(text.data(), static_cast<std::size_t>(n));
+}
+
+} // namespace weir::proxy

@@ -1,0 +1,66 @@
+#pragma once
+
+#include "proxy/connection.hpp"
+#include "proxy/services.hpp"
+
+#include <boost/asio/basic_waitable_timer.hpp>
+
+#include <deque>
+#include <functional>
+#include <memory>
+#include <string_view>
+#include <vector>
+
+namespace weir::proxy {
+
+/// Where the proxy says what happened: called from any thread.
+enum class log_level { info, warning, error };
+using log_function = std::function<void(log_level, std::string_view)>;
+
+/// One thread's share of the proxy: its own loop, acceptors, connections, upstream pools and clock.
+class worker {
+public:
+    /// `addresses` holds, for every upstream, one list a target. The other arguments must outlive the worker.
+    worker(config::config const& config, router const& routes, std::vector<std::vector<address_list>> const& addresses,
+           log_function const& log);
+    worker(worker const&) = delete;
+    worker& operator=(worker const&) = delete;
+    ~worker();
+
+    /// Takes a listening socket. Before run().
+    void listen(tcp::acceptor::protocol_type protocol, int listening_socket);
+
+    /// Serves on the calling thread until stopped or drained.
+    void run();
+
+    /// Ends accepting, lets what runs finish for up to `deadline`, then breaks it off and ends run(). Any thread.
+    void begin_drain(std::chrono::milliseconds deadline);
+
+    /// Breaks everything off and ends run(). Any thread.
+    void stop();
+
+private:
+    using timer = asio::basic_waitable_timer<std::chrono::steady_clock, asio::wait_traits<std::chrono::steady_clock>,
+                                             executor>;
+
+    awaitable<void> accept_loop(tcp_acceptor& acceptor);
+    awaitable<void> tick_loop();
+    void open(tcp_socket socket, tcp::endpoint const& peer);
+    void close_acceptors();
+    void abort_connections();
+    void update_date();
+
+    // The loop comes last but for what is bound to it, so that it is destroyed after that and before what its handlers
+    // still hold references to.
+    log_function const& log_;
+    services services_;
+    boost::intrusive::list<connection, boost::intrusive::constant_time_size<false>> connections_;
+    asio::io_context io_;
+    std::deque<tcp_acceptor> acceptors_;
+    timer tick_;
+    boot_clock::time_point drain_until_ = boot_clock::time_point::max();
+    std::time_t date_of_ = 0;
+    bool stopping_ = false;
+};
+
+} // namespace weir::proxy
