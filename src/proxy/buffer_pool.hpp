@@ -17,7 +17,9 @@ public:
     class block {
     public:
         block() = default;
-        block(block&& other) noexcept : pool_(other.pool_), data_(std::move(other.data_)) {}
+        block(block&& other) noexcept
+            : pool_(other.pool_)
+            , data_(std::move(other.data_)) {}
         block& operator=(block&& other) noexcept {
             release();
             pool_ = other.pool_;
@@ -38,7 +40,9 @@ public:
 
     private:
         friend class buffer_pool;
-        block(buffer_pool& pool, std::unique_ptr<char[]> data) noexcept : pool_(&pool), data_(std::move(data)) {}
+        block(buffer_pool& pool, std::unique_ptr<char[]> data) noexcept
+            : pool_(&pool)
+            , data_(std::move(data)) {}
 
         buffer_pool* pool_ = nullptr;
         std::unique_ptr<char[]> data_;

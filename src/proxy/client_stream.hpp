@@ -16,7 +16,9 @@ namespace weir::proxy {
 class client_stream final : public deadline_wheel::entry {
 public:
     client_stream(tcp_socket socket, deadline_wheel& wheel, std::chrono::nanoseconds write_timeout) noexcept
-        : socket_(std::move(socket)), wheel_(wheel), write_timeout_(write_timeout) {}
+        : socket_(std::move(socket))
+        , wheel_(wheel)
+        , write_timeout_(write_timeout) {}
 
     tcp_socket& socket() noexcept { return socket_; }
 

@@ -15,6 +15,16 @@ constexpr std::size_t linger_bytes = std::size_t{1} << 20;
 /// While draining, a client that keeps a connection may use it once more within this time; then it is closed.
 constexpr std::chrono::seconds drain_grace{1};
 
+/// The rules that refused.
+std::size_t name_violated(exchange const& x, std::span<std::string_view> out) noexcept {
+    std::size_t n = 0;
+    if (!x.decision.allowed)
+        for (auto const& one : x.decision.rules)
+            if (!one.allowed && n < out.size())
+                out[n++] = one.rule->name;
+    return n;
+}
+
 asio::ip::address unmapped(asio::ip::address const& address) {
     if (address.is_v6() && address.to_v6().is_v4_mapped())
         return asio::ip::make_address_v4(asio::ip::v4_mapped, address.to_v6());
@@ -60,17 +70,43 @@ void connection::begin_exchange() {
     exchange_ = services_.take_exchange();
     exchange_->started = boot_clock::now();
     exchange_->route = router::none;
+    services_.counts.requests_in_flight.add(1);
     written_before_ = client_.written();
 }
 
 void connection::end_exchange() {
     auto& x = *exchange_;
     x.bytes_out = client_.written() - written_before_;
+    record();
     client_.in.consume(x.used);
     client_.in.compact();
     if (!x.surplus.empty())
         client_.in.append(x.surplus);
     services_.give_back(std::move(exchange_));
+}
+
+void connection::record() {
+    auto& x = *exchange_;
+    if (x.status == 0)
+        x.status = client_closed;
+    auto& counts = services_.counts;
+    counts.requests_in_flight.add(-1);
+    auto const known = x.route != router::none;
+    auto& route = counts.routes[known ? x.route : counts.routes.size() - 1];
+    route.requests[metrics::class_of(x.status)].increment();
+    route.duration.observe(boot_clock::now() - x.started);
+    if (x.forwarded != boot_clock::time_point{}) {
+        auto& upstream = counts.upstreams[services_.config.routes[x.route].upstream];
+        upstream.duration.observe(x.upstream_time);
+        if (x.first_byte != boot_clock::time_point{})
+            route.time_to_first_byte.observe(x.first_byte - x.started);
+        if (x.upstream_error)
+            upstream.errors[*x.upstream_error].increment();
+    }
+    if (client_address_.key.empty())
+        client_address_.key = peer_text_;
+    services_.log.add(x, client_address_.key,
+                      known ? std::string_view{services_.config.routes[x.route].name} : std::string_view{});
 }
 
 awaitable<bool> connection::read_head() {
@@ -119,6 +155,10 @@ awaitable<bool> connection::serve() {
         bool const known_end = why.status == 404 || why.status == 405;
         bool const keep = known_end && co_await skip_body();
         co_return co_await refuse(why, keep);
+    }
+    if (services_.admission && !co_await services_.admission->decide(x, client_address_)) {
+        bool const keep = co_await skip_body();
+        co_return co_await refuse({x.status, {}}, keep);
     }
     co_return co_await forward();
 }
@@ -177,11 +217,15 @@ awaitable<bool> connection::forward() {
     auto& x = *exchange_;
     forwarder way(services_, client_, x, {peer_text_, client_address_.peer_trusted});
     auto const outcome = co_await way.run();
+    if (x.forwarded != boot_clock::time_point{})
+        x.upstream_time = boot_clock::now() - x.forwarded;
+    x.upstream_error = outcome.kind;
     x.surplus = way.surplus();
     unread_ = !way.request_read();
     using result = forward_outcome::result;
     switch (outcome.what) {
-    case result::done: co_return x.keep_alive;
+    case result::done:
+        co_return x.keep_alive;
     case result::refuse:
         co_return co_await refuse({outcome.status, outcome.reason}, x.keep_alive && way.request_read());
     case result::cut:
@@ -207,14 +251,19 @@ awaitable<bool> connection::refuse(verdict why, bool keep_alive) {
     x.status = why.status;
     std::string allow;
     if (why.status == 405)
-        allow = x.target.key.empty() ? "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS" : services_.routes.allow(x.target.key);
+        allow = x.target.key.empty() ? "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
+                                     : services_.routes.allow(x.target.key);
     refusal_answer answer;
     answer.status = why.status;
-    answer.detail = why.reason;
+    if (x.detail.empty())
+        x.detail = why.reason;
+    answer.detail = x.detail;
     answer.request_id = x.request_id;
     answer.date = services_.date;
     answer.allow = allow;
     answer.limit_fields = x.limit_fields;
+    std::array<std::string_view, max_rules_per_check> violated;
+    answer.violated = std::span{violated}.first(name_violated(x, violated));
     answer.keep_alive = x.keep_alive;
     answer.client_version = x.request.version;
     answer.head_only = x.request.verb == boost::beast::http::verb::head;

@@ -17,8 +17,8 @@ namespace weir::proxy {
 ///
 /// Belongs to its worker's thread; is in the worker's list as long as it lives.
 class connection final
-    : public std::enable_shared_from_this<connection>
-    , public boost::intrusive::list_base_hook<boost::intrusive::link_mode<boost::intrusive::auto_unlink>> {
+    : public std::enable_shared_from_this<connection>,
+      public boost::intrusive::list_base_hook<boost::intrusive::link_mode<boost::intrusive::auto_unlink>> {
 public:
     connection(services& all, tcp_socket socket, tcp::endpoint const& peer);
 
@@ -47,6 +47,7 @@ private:
     awaitable<bool> skip_body();
     void begin_exchange();
     void end_exchange();
+    void record();
     void reset_on_close() noexcept;
 
     services& services_;

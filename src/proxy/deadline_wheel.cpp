@@ -4,7 +4,8 @@
 
 namespace weir::proxy {
 
-deadline_wheel::deadline_wheel(boot_clock::time_point now) : start_(now) {}
+deadline_wheel::deadline_wheel(boot_clock::time_point now)
+    : start_(now) {}
 
 void deadline_wheel::expires_after(entry& e, std::chrono::nanoseconds after) {
     // The present tick has already begun, so one is added: never early.

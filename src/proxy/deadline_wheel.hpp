@@ -58,8 +58,8 @@ public:
     void advance(boot_clock::time_point now);
 
 private:
-    using slot = boost::intrusive::list<entry, boost::intrusive::base_hook<hook>,
-                                        boost::intrusive::constant_time_size<false>>;
+    using slot =
+        boost::intrusive::list<entry, boost::intrusive::base_hook<hook>, boost::intrusive::constant_time_size<false>>;
     static constexpr std::size_t slot_count = 1024;
 
     void link(entry& e);

@@ -7,9 +7,12 @@
 #include <weir/clock.hpp>
 #include <weir/http/canonical_target.hpp>
 #include <weir/http/head.hpp>
+#include <weir/metrics/blocks.hpp>
+#include <weir/rate_limit/decision.hpp>
 
 #include <chrono>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -34,6 +37,10 @@ struct exchange {
     std::string reply;
     /// The field lines by which an answer tells of its quota.
     std::string limit_fields;
+    /// What the limits said; without rules where none were asked.
+    weir::decision decision;
+    /// Why the answer is our own, for the client and the log.
+    std::string detail;
     upstream_handle upstream;
     /// The request body on its way up, and the response on its way down.
     buffer_pool::block up;
@@ -46,6 +53,7 @@ struct exchange {
 
     // For the log and the metrics.
     unsigned status = 0;
+    std::optional<metrics::upstream_error> upstream_error;
     std::uint64_t bytes_in = 0;
     std::uint64_t bytes_out = 0;
     std::string_view upstream_target;
@@ -64,6 +72,12 @@ struct exchange {
         down.release();
         request_id.clear();
         limit_fields.clear();
+        decision.rules.clear();
+        decision.allowed = false;
+        detail.clear();
+        upstream_error.reset();
+        target.path.clear();
+        target.key.clear();
         keep_alive = answered = false;
         used = 0;
         surplus = {};

@@ -21,10 +21,11 @@ constexpr forward_outcome body_too_slow{forward_outcome::result::refuse, 408, "t
 forward_outcome connect_outcome(connect_failure why) noexcept {
     if (why == connect_failure::timed_out)
         return {forward_outcome::result::refuse, 504, "the upstream took too long to accept a connection",
-                to_string(why)};
+                metrics::upstream_error::connect_timeout};
     if (why == connect_failure::unresolved)
-        return {forward_outcome::result::refuse, 502, "the name of the upstream cannot be resolved", to_string(why)};
-    return {forward_outcome::result::refuse, 502, "the upstream cannot be reached", to_string(why)};
+        return {forward_outcome::result::refuse, 502, "the name of the upstream cannot be resolved",
+                metrics::upstream_error::resolve};
+    return {forward_outcome::result::refuse, 502, "the upstream cannot be reached", metrics::upstream_error::connect};
 }
 
 } // namespace

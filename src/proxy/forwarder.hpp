@@ -25,8 +25,8 @@ struct forward_outcome {
     result what = result::done;
     unsigned status = 0;
     std::string_view reason;
-    /// For weir_upstream_errors_total; empty when the upstream is not to blame.
-    std::string_view kind;
+    /// For weir_upstream_errors_total; none when the upstream is not to blame.
+    std::optional<metrics::upstream_error> kind;
 };
 
 /// The status under which the log files a request whose client did not wait for the answer (nginx's number).
@@ -49,7 +49,10 @@ constexpr bool is_idempotent(boost::beast::http::verb method) noexcept {
 class forwarder {
 public:
     forwarder(services& all, client_stream& client, exchange& x, client_info from) noexcept
-        : services_(all), client_(client), x_(x), from_(from) {}
+        : services_(all)
+        , client_(client)
+        , x_(x)
+        , from_(from) {}
     forwarder(forwarder const&) = delete;
     forwarder& operator=(forwarder const&) = delete;
 
@@ -91,9 +94,7 @@ private:
     void settle_upstream();
 
     config::upstream const& settings() const noexcept { return pool().settings(); }
-    upstream_pool& pool() const noexcept {
-        return *services_.upstreams[services_.config.routes[x_.route].upstream];
-    }
+    upstream_pool& pool() const noexcept { return *services_.upstreams[services_.config.routes[x_.route].upstream]; }
 
     services& services_;
     client_stream& client_;

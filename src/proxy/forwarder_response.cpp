@@ -17,7 +17,7 @@ using beast_field = boost::beast::http::field;
 constexpr std::size_t max_burst = 16;
 
 constexpr forward_outcome bad_answer(std::string_view reason) noexcept {
-    return {forward_outcome::result::refuse, 502, reason, "bad_response"};
+    return {forward_outcome::result::refuse, 502, reason, metrics::upstream_error::bad_response};
 }
 
 bool is_event_stream(http::response_head const& response) noexcept {
@@ -90,23 +90,27 @@ forward_outcome forwarder::explain_silence() const {
     if (client_.gone())
         return {result::gone, client_closed, client_closed_text, {}};
     if (x_.upstream->expired)
-        return {result::refuse, 504, "the upstream took too long to answer", "first_byte_timeout"};
+        return {result::refuse, 504, "the upstream took too long to answer",
+                metrics::upstream_error::first_byte_timeout};
     if (down_end_ == 0 && !streaming_ && x_.upstream->reused && (is_idempotent(x_.request.verb) || nothing_sent_))
         return {result::stale, 0, {}, {}};
-    return {result::refuse, 502, "the upstream closed the connection before it answered", "reset"};
+    return {result::refuse, 502, "the upstream closed the connection before it answered",
+            metrics::upstream_error::closed_early};
 }
 
 outgoing_body forwarder::choose_framing() const noexcept {
     auto const& response = x_.response;
     switch (response.framing) {
-    case body_framing::length: return {body_framing::length, response.content_length};
+    case body_framing::length:
+        return {body_framing::length, response.content_length};
     case body_framing::none:
         // What a HEAD or a 304 says of the body that is not sent stays true.
         if (response.has_content_length && response.status != 204)
             return {body_framing::length, response.content_length};
         return {};
     case body_framing::chunked:
-    case body_framing::until_close: break;
+    case body_framing::until_close:
+        break;
     }
     return {x_.request.version == 11 ? body_framing::chunked : body_framing::until_close, 0};
 }
@@ -161,12 +165,13 @@ awaitable<forward_outcome> forwarder::cut_short() {
     if (is_event_stream(x_.response) && down_.framing != body_framing::length) {
         // Two line ends: the stream may have been cut in the middle of an event.
         gather_list out;
-        add_framed(out, down_, "\n\nevent: error\ndata: {\"error\":\"the upstream broke off\"}\n\n", false, down_chunk_);
+        add_framed(out, down_, "\n\nevent: error\ndata: {\"error\":\"the upstream broke off\"}\n\n", false,
+                   down_chunk_);
         co_await write_down(out);
     }
     bool const slow = x_.upstream->expired;
     co_return forward_outcome{result::cut, x_.status, "the upstream broke off its answer",
-                              slow ? "idle_timeout" : "cut"};
+                              slow ? metrics::upstream_error::idle_timeout : metrics::upstream_error::cut_short};
 }
 
 void forwarder::settle_upstream() {

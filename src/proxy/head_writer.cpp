@@ -11,7 +11,16 @@ namespace {
 using beast_field = boost::beast::http::field;
 
 /// Fields of a request that are not passed on as they came.
-enum class own : std::uint8_t { no, dropped, forwarded, forwarded_for, forwarded_host, forwarded_proto, request_id, trace };
+enum class own : std::uint8_t {
+    no,
+    dropped,
+    forwarded,
+    forwarded_for,
+    forwarded_host,
+    forwarded_proto,
+    request_id,
+    trace
+};
 
 bool same_name(std::string_view a, std::string_view b) noexcept { return boost::beast::iequals(a, b); }
 
@@ -20,20 +29,31 @@ own classify(http::field const& each) noexcept {
     case beast_field::host:
     case beast_field::content_length:
     case beast_field::transfer_encoding:
-    case beast_field::expect: return own::dropped; // written from our own decision, or answered by us
-    case beast_field::forwarded: return own::forwarded;
-    case beast_field::unknown: break;
-    default: return own::no;
+    case beast_field::expect:
+        return own::dropped; // written from our own decision, or answered by us
+    case beast_field::forwarded:
+        return own::forwarded;
+    case beast_field::unknown:
+        break;
+    default:
+        return own::no;
     }
     auto const name = each.name;
     switch (name.size()) {
-    case 9: return same_name(name, "x-real-ip") ? own::dropped : own::no;
-    case 11: return same_name(name, "traceparent") ? own::trace : own::no;
-    case 12: return same_name(name, "x-request-id") ? own::request_id : own::no;
-    case 15: return same_name(name, "x-forwarded-for") ? own::forwarded_for : own::no;
-    case 16: return same_name(name, "x-forwarded-host") ? own::forwarded_host : own::no;
-    case 17: return same_name(name, "x-forwarded-proto") ? own::forwarded_proto : own::no;
-    default: return own::no;
+    case 9:
+        return same_name(name, "x-real-ip") ? own::dropped : own::no;
+    case 11:
+        return same_name(name, "traceparent") ? own::trace : own::no;
+    case 12:
+        return same_name(name, "x-request-id") ? own::request_id : own::no;
+    case 15:
+        return same_name(name, "x-forwarded-for") ? own::forwarded_for : own::no;
+    case 16:
+        return same_name(name, "x-forwarded-host") ? own::forwarded_host : own::no;
+    case 17:
+        return same_name(name, "x-forwarded-proto") ? own::forwarded_proto : own::no;
+    default:
+        return own::no;
     }
 }
 
@@ -115,14 +135,27 @@ void write_request_head(std::string& out, http::request_head const& request, std
         if (http::is_hop_by_hop(request, each))
             continue;
         switch (classify(each)) {
-        case own::no: append_field(out, each.name, each.value); break;
-        case own::forwarded: had_forwarded = true; break;
-        case own::forwarded_for: had_for = true; break;
-        case own::forwarded_host: host = each.value; break;
-        case own::forwarded_proto: proto = each.value; break;
-        case own::trace: trace = each.value; break;
+        case own::no:
+            append_field(out, each.name, each.value);
+            break;
+        case own::forwarded:
+            had_forwarded = true;
+            break;
+        case own::forwarded_for:
+            had_for = true;
+            break;
+        case own::forwarded_host:
+            host = each.value;
+            break;
+        case own::forwarded_proto:
+            proto = each.value;
+            break;
+        case own::trace:
+            trace = each.value;
+            break;
         case own::request_id:
-        case own::dropped: break;
+        case own::dropped:
+            break;
         }
     }
 

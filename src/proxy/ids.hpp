@@ -53,7 +53,8 @@ private:
 /// Whether a request id from outside may be passed on and logged: 1 to 128 of `A-Z a-z 0-9 - _ . : / + = @ ~`.
 bool is_sane_request_id(std::string_view id) noexcept;
 
-/// Whether a `traceparent` from outside is one (W3C Trace Context 3.2: `00-<32 hex>-<16 hex>-<2 hex>`, neither id zero).
+/// Whether a `traceparent` from outside is one (W3C Trace Context 3.2: `00-<32 hex>-<16 hex>-<2 hex>`, neither id
+/// zero).
 bool is_valid_traceparent(std::string_view value) noexcept;
 
 } // namespace weir::proxy

@@ -25,7 +25,8 @@ start_error cannot_listen(tcp::endpoint const& at, error_code ec) {
     if (ec == asio::error::address_in_use)
         return start_error(where + " is in use: stop the program that listens there, or choose another address");
     if (ec == asio::error::access_denied)
-        return start_error(where + " may not be listened on: ports below 1024 need the capability CAP_NET_BIND_SERVICE");
+        return start_error(where +
+                           " may not be listened on: ports below 1024 need the capability CAP_NET_BIND_SERVICE");
     if (ec == boost::system::errc::address_not_available)
         return start_error(where + " is not an address of this machine");
     return start_error("cannot listen on " + where + ": " + ec.message());
@@ -68,12 +69,32 @@ private:
 
 } // namespace
 
+unsigned worker_count(config::config const& config) noexcept {
+    return config.workers != 0 ? config.workers : std::max(1U, std::thread::hardware_concurrency());
+}
+
+std::shared_ptr<metrics::registry> make_registry(config::config const& config) {
+    metrics::names names;
+    for (auto const& each : config.routes)
+        names.routes.push_back(each.name);
+    for (auto const& each : config.limits)
+        names.rules.push_back(each.rule.name);
+    for (auto const& each : config.upstreams)
+        names.upstreams.push_back(each.name);
+    for (auto const* each : rate_limit_scripts())
+        names.scripts.push_back(each->name());
+    return std::make_shared<metrics::registry>(std::move(names), worker_count(config));
+}
+
 server::server(std::shared_ptr<config::config const> config, server_options options)
     : config_(std::move(config))
     , options_(std::move(options))
     , routes_(config_->routes) {
     if (!options_.log)
         options_.log = [](log_level, std::string_view) {};
+    shared_.redis = options_.redis;
+    shared_.local = std::make_shared<local_engine>();
+    shared_.metrics = options_.metrics ? options_.metrics : make_registry(*config_);
 }
 
 server::~server() {
@@ -82,10 +103,11 @@ server::~server() {
 }
 
 void server::start() {
-    auto const count = config_->workers != 0 ? config_->workers : std::max(1U, std::thread::hardware_concurrency());
+    if (!config_->access_log.empty())
+        shared_.access_log = std::make_shared<access_log_file>(config_->access_log, options_.log);
     auto const addresses = resolve_upstreams();
-    for (unsigned i = 0; i < count; ++i)
-        workers_.push_back(std::make_unique<worker>(*config_, routes_, addresses, options_.log));
+    for (unsigned i = 0; i < worker_count(*config_); ++i)
+        workers_.push_back(std::make_unique<worker>(*config_, routes_, addresses, shared_, i, options_.log));
     for (auto const& at : config_->listen)
         listen(at);
     signals_blocked const blocked;
@@ -116,8 +138,8 @@ std::vector<std::vector<address_list>> server::resolve_upstreams() const {
             error_code ec;
             lists.push_back(resolve_now(target, ec));
             if (ec)
-                options_.log(log_level::warning, "upstream " + upstream.name + ": cannot resolve " + target.host + ": " +
-                                                     ec.message() + ": its requests get 502 until it can be");
+                options_.log(log_level::warning, "upstream " + upstream.name + ": cannot resolve " + target.host +
+                                                     ": " + ec.message() + ": its requests get 502 until it can be");
         }
     }
     return all;

@@ -19,7 +19,17 @@ public:
 struct server_options {
     /// Told what an operator wants to know; called from any thread. None: silence.
     log_function log;
+    /// The server that limits are kept in; `timeout`, `scripts` and `observer` are set by the proxy.
+    redis::client_options redis;
+    /// Counters made by `make_registry` from the same configuration; none: the proxy makes them.
+    std::shared_ptr<metrics::registry> metrics;
 };
+
+/// The number of workers that a configuration asks for.
+unsigned worker_count(config::config const& config) noexcept;
+
+/// Counters for the routes, limits and upstreams of a configuration, one block a worker.
+std::shared_ptr<metrics::registry> make_registry(config::config const& config);
 
 /// The reverse proxy: one worker thread a core, each with its own share of everything.
 ///
@@ -43,6 +53,8 @@ public:
     /// Ends accepting; answers what runs, without keep-alive; breaks off what is not finished after `deadline`. Returns
     /// at once: wait() returns when all is done.
     void begin_drain(std::chrono::milliseconds deadline);
+    std::shared_ptr<metrics::registry> const& counters() const noexcept { return shared_.metrics; }
+
     bool draining() const noexcept { return draining_.load(std::memory_order_relaxed); }
 
     /// Breaks everything off. Returns at once.
@@ -57,6 +69,7 @@ private:
 
     std::shared_ptr<config::config const> config_;
     server_options options_;
+    shared_parts shared_;
     router routes_;
     std::vector<std::unique_ptr<worker>> workers_;
     std::vector<std::thread> threads_;

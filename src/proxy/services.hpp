@@ -1,6 +1,8 @@
 #pragma once
 
 #include "config/config.hpp"
+#include "proxy/access_log.hpp"
+#include "proxy/admission.hpp"
 #include "proxy/buffer_pool.hpp"
 #include "proxy/deadline_wheel.hpp"
 #include "proxy/exchange.hpp"
@@ -9,18 +11,28 @@
 #include "proxy/upstream_pool.hpp"
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 namespace weir::proxy {
 
-/// What the connections of one worker share. All of it belongs to that worker's thread; the configuration and the routes
-/// are immutable and shared by all workers.
+/// What the connections of one worker share. All of it belongs to that worker's thread; the configuration and the
+/// routes are immutable and shared by all workers.
 struct services {
-    services(config::config const& c, router const& r) : config(c), routes(r) {}
+    services(config::config const& c, router const& r, metrics::worker_block& block,
+             std::shared_ptr<access_log_file> log_file)
+        : config(c)
+        , routes(r)
+        , counts(block)
+        , log(std::move(log_file)) {}
 
     config::config const& config;
     router const& routes;
+    metrics::worker_block& counts;
+    access_log log;
+    /// None where no limit is configured.
+    std::optional<proxy::admission> admission;
     deadline_wheel wheel{boot_clock::now()};
     buffer_pool blocks{64};
     /// As many as `config.upstreams`, in their order.

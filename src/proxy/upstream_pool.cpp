@@ -33,17 +33,6 @@ bool is_quiet(tcp_socket& socket) noexcept {
 
 } // namespace
 
-std::string_view to_string(connect_failure why) noexcept {
-    switch (why) {
-    case connect_failure::none: return "none";
-    case connect_failure::unresolved: return "resolve";
-    case connect_failure::refused: return "connect";
-    case connect_failure::timed_out: return "connect_timeout";
-    case connect_failure::cancelled: return "cancelled";
-    }
-    return "none";
-}
-
 address_list resolve_now(config::target const& t, error_code& ec) {
     asio::io_context io;
     asio::ip::basic_resolver<tcp, executor> resolver(io);

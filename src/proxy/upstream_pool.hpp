@@ -17,15 +17,14 @@ class upstream_pool;
 /// Why there is no connection to an upstream.
 enum class connect_failure { none, unresolved, refused, timed_out, cancelled };
 
-/// A short word for metrics and logs: `resolve`, `connect`, `connect_timeout`, `cancelled`.
-std::string_view to_string(connect_failure why) noexcept;
-
 /// One connection to one target. Its deadline cancels what is under way on the socket and sets `expired`; while it is
 /// idle in the pool, it closes the connection.
 class upstream_connection final : public deadline_wheel::entry {
 public:
     upstream_connection(executor ex, upstream_pool& pool, std::size_t target) noexcept
-        : socket(ex), pool_(pool), target_(target) {}
+        : socket(ex)
+        , pool_(pool)
+        , target_(target) {}
 
     tcp_socket socket;
     /// The deadline passed during the operation under way.

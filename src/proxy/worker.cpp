@@ -28,21 +28,37 @@ bool is_out_of_resources(error_code ec) noexcept {
 } // namespace
 
 worker::worker(config::config const& config, router const& routes,
-               std::vector<std::vector<address_list>> const& addresses, log_function const& log)
+               std::vector<std::vector<address_list>> const& addresses, shared_parts const& shared, std::size_t index,
+               log_function const& log)
     : log_(log)
-    , services_(config, routes)
+    , services_(config, routes, shared.metrics->worker(index), shared.access_log)
     // One thread runs the loop; others only post to it.
     , io_(BOOST_ASIO_CONCURRENCY_HINT_UNSAFE_IO)
+    , redis_metrics_(services_.counts.redis, rate_limit_scripts(), log_)
     , tick_(io_) {
     for (std::size_t i = 0; i < config.upstreams.size(); ++i)
         services_.upstreams.push_back(
             std::make_unique<upstream_pool>(io_, services_.wheel, config.upstreams[i], addresses[i]));
+    start_limiter(config, shared);
     update_date();
 }
 
-worker::~worker() {
-    services_.upstreams.clear();
+void worker::start_limiter(config::config const& config, shared_parts const& shared) {
+    if (config.limits.empty())
+        return;
+    auto options = shared.redis;
+    options.timeout = config.redis.timeout;
+    options.scripts = rate_limit_scripts();
+    options.observer = &redis_metrics_;
+    redis_.emplace(io_, std::move(options));
+    limiter_options how;
+    how.key_prefix = config.redis.key_prefix;
+    how.local = shared.local;
+    limiter_.emplace(*redis_, std::move(how));
+    services_.admission.emplace(config, *limiter_, services_.counts);
 }
+
+worker::~worker() { services_.upstreams.clear(); }
 
 void worker::listen(tcp::acceptor::protocol_type protocol, int listening_socket) {
     acceptors_.emplace_back(io_, protocol, listening_socket);
@@ -53,6 +69,7 @@ void worker::run() {
     for (auto& acceptor : acceptors_)
         asio::co_spawn(io_, accept_loop(acceptor), asio::detached);
     io_.run();
+    services_.log.flush();
 }
 
 void worker::begin_drain(std::chrono::milliseconds deadline) {
@@ -135,6 +152,9 @@ awaitable<void> worker::tick_loop() {
             co_return;
         auto const now = boot_clock::now();
         services_.wheel.advance(now);
+        services_.log.flush();
+        if (redis_)
+            redis_metrics_.update(redis_->stats());
         update_date();
         if (!services_.draining)
             continue;

@@ -1,28 +1,37 @@
 #pragma once
 
+#include "proxy/access_log.hpp"
 #include "proxy/connection.hpp"
+#include "proxy/log.hpp"
+#include "proxy/redis_metrics.hpp"
 #include "proxy/services.hpp"
 
 #include <boost/asio/basic_waitable_timer.hpp>
 
 #include <deque>
-#include <functional>
 #include <memory>
+#include <optional>
 #include <string_view>
 #include <vector>
 
 namespace weir::proxy {
 
-/// Where the proxy says what happened: called from any thread.
-enum class log_level { info, warning, error };
-using log_function = std::function<void(log_level, std::string_view)>;
+/// What all workers share, made by the server.
+struct shared_parts {
+    redis::client_options redis;
+    std::shared_ptr<local_engine> local;
+    std::shared_ptr<access_log_file> access_log;
+    /// One block a worker.
+    std::shared_ptr<metrics::registry> metrics;
+};
 
 /// One thread's share of the proxy: its own loop, acceptors, connections, upstream pools and clock.
 class worker {
 public:
     /// `addresses` holds, for every upstream, one list a target. The other arguments must outlive the worker.
+    /// `index` is that of its block of counters.
     worker(config::config const& config, router const& routes, std::vector<std::vector<address_list>> const& addresses,
-           log_function const& log);
+           shared_parts const& shared, std::size_t index, log_function const& log);
     worker(worker const&) = delete;
     worker& operator=(worker const&) = delete;
     ~worker();
@@ -40,8 +49,8 @@ public:
     void stop();
 
 private:
-    using timer = asio::basic_waitable_timer<std::chrono::steady_clock, asio::wait_traits<std::chrono::steady_clock>,
-                                             executor>;
+    using timer =
+        asio::basic_waitable_timer<std::chrono::steady_clock, asio::wait_traits<std::chrono::steady_clock>, executor>;
 
     awaitable<void> accept_loop(tcp_acceptor& acceptor);
     awaitable<void> tick_loop();
@@ -49,6 +58,7 @@ private:
     void close_acceptors();
     void abort_connections();
     void update_date();
+    void start_limiter(config::config const& config, shared_parts const& shared);
 
     // The loop comes last but for what is bound to it, so that it is destroyed after that and before what its handlers
     // still hold references to.
@@ -57,6 +67,9 @@ private:
     boost::intrusive::list<connection, boost::intrusive::constant_time_size<false>> connections_;
     asio::io_context io_;
     std::deque<tcp_acceptor> acceptors_;
+    redis_metrics redis_metrics_;
+    std::optional<redis::client> redis_;
+    std::optional<limiter> limiter_;
     timer tick_;
     boot_clock::time_point drain_until_ = boot_clock::time_point::max();
     std::time_t date_of_ = 0;

@@ -1,0 +1,168 @@
+#include "proxy/access_log.hpp"
+
+#include "proxy/head_writer.hpp"
+
+#include <weir/http/json_string.hpp>
+
+#include <array>
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdexcept>
+#include <unistd.h>
+
+namespace weir::proxy {
+namespace {
+
+/// Seconds with six decimals, from an integer: no float, no locale.
+void append_seconds(std::string& out, std::chrono::nanoseconds time) {
+    auto const us = static_cast<std::uint64_t>(
+        std::max<std::int64_t>(0, std::chrono::duration_cast<std::chrono::microseconds>(time).count()));
+    append_number(out, us / 1'000'000);
+    out += '.';
+    auto rest = us % 1'000'000;
+    std::array<char, 6> digits;
+    for (auto at = digits.rbegin(); at != digits.rend(); ++at, rest /= 10)
+        *at = static_cast<char>('0' + rest % 10);
+    out.append(digits.data(), digits.size());
+}
+
+} // namespace
+
+access_log_file::access_log_file(std::string const& path, log_function log)
+    : log_(std::move(log)) {
+    if (path == "-") {
+        file_ = STDOUT_FILENO;
+    } else {
+        file_ = ::open(path.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0640);
+        owned_ = true;
+        if (file_ < 0)
+            throw std::runtime_error("cannot write the access log to " + path + ": " + std::strerror(errno));
+    }
+    thread_ = std::thread([this] { run(); });
+}
+
+access_log_file::~access_log_file() {
+    {
+        std::lock_guard const lock{mutex_};
+        ending_ = true;
+    }
+    wake_.notify_one();
+    thread_.join();
+    if (owned_)
+        ::close(file_);
+}
+
+void access_log_file::write(std::string& lines) {
+    {
+        std::lock_guard const lock{mutex_};
+        if (pending_.size() + lines.size() > max_pending)
+            ++dropped_;
+        else
+            pending_ += lines;
+    }
+    lines.clear();
+    wake_.notify_one();
+}
+
+void access_log_file::run() {
+    std::string writing;
+    std::unique_lock lock{mutex_};
+    for (;;) {
+        wake_.wait(lock, [this] { return ending_ || !pending_.empty(); });
+        if (pending_.empty())
+            return;
+        std::swap(writing, pending_);
+        auto const dropped = std::exchange(dropped_, 0);
+        lock.unlock();
+        write_all(writing);
+        if (dropped != 0)
+            log_(log_level::error,
+                 "the access log is too slow: " + std::to_string(dropped) + " blocks of lines are lost");
+        writing.clear();
+        lock.lock();
+    }
+}
+
+void access_log_file::write_all(std::string_view text) {
+    while (!text.empty()) {
+        auto const n = ::write(file_, text.data(), text.size());
+        if (n > 0) {
+            text.remove_prefix(static_cast<std::size_t>(n));
+            failed_ = false;
+        } else if (n < 0 && errno == EAGAIN) { // somebody made our standard output non-blocking
+            pollfd ready{file_, POLLOUT, 0};
+            ::poll(&ready, 1, -1);
+        } else if (n < 0 && errno != EINTR) {
+            if (!std::exchange(failed_, true))
+                log_(log_level::error, std::string("cannot write the access log: ") + std::strerror(errno));
+            return;
+        }
+    }
+}
+
+void access_log::append_time() {
+    timespec now{};
+    ::clock_gettime(CLOCK_REALTIME, &now);
+    if (now.tv_sec != second_ || second_text_.empty()) {
+        second_ = now.tv_sec;
+        std::tm parts{};
+        ::gmtime_r(&now.tv_sec, &parts);
+        std::array<char, 32> text{};
+        second_text_.assign(text.data(), std::strftime(text.data(), text.size(), "%Y-%m-%dT%H:%M:%S.", &parts));
+    }
+    lines_ += second_text_;
+    auto const ms = static_cast<unsigned>(now.tv_nsec / 1'000'000);
+    lines_ += static_cast<char>('0' + ms / 100);
+    lines_ += static_cast<char>('0' + ms / 10 % 10);
+    lines_ += static_cast<char>('0' + ms % 10);
+    lines_ += 'Z';
+}
+
+void access_log::add(exchange const& x, std::string_view client, std::string_view route) {
+    if (!file_)
+        return;
+    auto const text = [this](std::string_view name, std::string_view value) {
+        lines_.append(",\"").append(name).append("\":");
+        http::append_json_string(lines_, value);
+    };
+    auto const number = [this](std::string_view name, std::uint64_t value) {
+        lines_.append(",\"").append(name).append("\":");
+        append_number(lines_, value);
+    };
+    auto const seconds = [this](std::string_view name, std::chrono::nanoseconds value) {
+        lines_.append(",\"").append(name).append("\":");
+        append_seconds(lines_, value);
+    };
+    lines_ += "{\"time\":\"";
+    append_time();
+    lines_ += '"';
+    text("request_id", x.request_id);
+    text("client", client);
+    text("method", x.request.method);
+    text("path", x.target.path);
+    text("route", route);
+    number("status", x.status);
+    number("bytes_in", x.bytes_in);
+    number("bytes_out", x.bytes_out);
+    seconds("duration", boot_clock::now() - x.started);
+    seconds("admission", x.admission_time);
+    if (!x.upstream_target.empty()) {
+        text("upstream", x.upstream_target);
+        seconds("upstream_duration", x.upstream_time);
+    }
+    if (!x.decision.rules.empty()) {
+        auto const& binding = x.decision.rules[x.decision.binding];
+        text("decision", to_string(binding.outcome));
+        text("rule", binding.rule->name);
+    }
+    if (!x.detail.empty())
+        text("detail", x.detail);
+    lines_ += "}\n";
+    if (lines_.size() >= flush_at)
+        flush();
+}
+
+} // namespace weir::proxy

@@ -1,0 +1,173 @@
+#include "proxy/admission.hpp"
+
+#include <weir/http/rate_limit_fields.hpp>
+
+#include <array>
+#include <charconv>
+
+namespace weir::proxy {
+namespace {
+
+http::rate_limit_style style_of(config::rate_limit_headers chosen) noexcept {
+    switch (chosen) {
+    case config::rate_limit_headers::draft11:
+        return http::rate_limit_style::draft11;
+    case config::rate_limit_headers::legacy:
+        return http::rate_limit_style::legacy;
+    case config::rate_limit_headers::both:
+        return http::rate_limit_style::both;
+    case config::rate_limit_headers::none:
+        break;
+    }
+    return http::rate_limit_style::none;
+}
+
+metrics::decision_outcome counted_as(outcome what) noexcept {
+    switch (what) {
+    case outcome::allow:
+        return metrics::decision_outcome::allow;
+    case outcome::deny:
+        return metrics::decision_outcome::deny;
+    case outcome::error_open:
+        return metrics::decision_outcome::error_open;
+    case outcome::error_closed:
+        return metrics::decision_outcome::error_closed;
+    case outcome::error_local:
+        break;
+    }
+    return metrics::decision_outcome::error_local;
+}
+
+std::string_view value_of(exchange const& x, std::string_view name) noexcept {
+    auto const* field = x.request.find(name);
+    return field ? field->value : std::string_view{};
+}
+
+} // namespace
+
+awaitable<bool> admission::decide(exchange& x, http::client_address const& client) {
+    auto const& limits = config_.routes[x.route].limits;
+    if (limits.empty())
+        co_return true;
+    auto const started = boot_clock::now();
+    std::array<charge, max_rules_per_check> charges;
+    std::array<std::string, max_rules_per_check> composed;
+    std::size_t n = 0;
+    for (auto const index : limits) {
+        auto const& limit = config_.limits[index];
+        charges[n] = {&limit.rule, user_of(limit, x, client, composed[n]), endpoint_of(limit, x), cost_of(limit, x)};
+        ++n;
+    }
+    auto const [ec] = co_await limiter_.async_check(std::span{charges}.first(n), x.decision, use_result);
+    x.admission_time = boot_clock::now() - started;
+    counts_.admission.observe(x.admission_time);
+    if (ec) { // the configuration promises valid charges, and nobody cancels: refuse rather than let pass unseen
+        x.status = 503;
+        x.detail = "the limits could not be asked: " + ec.message();
+        co_return false;
+    }
+    count(x);
+    tell(x);
+    if (!x.decision.allowed)
+        explain(x);
+    co_return x.decision.allowed;
+}
+
+std::string_view admission::identify(exchange const& x, http::client_address const& client) const noexcept {
+    for (auto const& source : config_.identity) {
+        if (source.from == config::identity_source::type::ip)
+            break;
+        if (auto const value = value_of(x, source.header); !value.empty())
+            return value;
+    }
+    return client.key;
+}
+
+key_part admission::user_of(config::limit const& limit, exchange const& x, http::client_address const& client,
+                            std::string& composed) const {
+    auto const text_of = [&](config::per_part const& part) -> std::string_view {
+        if (part.from == config::per_part::type::user)
+            return identify(x, client);
+        if (part.from == config::per_part::type::header)
+            if (auto const value = value_of(x, part.header); !value.empty())
+                return value;
+        return client.key;
+    };
+    using type = config::per_part::type;
+    if (limit.per.size() == 1)
+        return limit.per.front().from == type::everyone ? key_part::any() : key_part{text_of(limit.per.front())};
+    for (auto const& part : limit.per) {
+        if (part.from == type::everyone)
+            continue;
+        // No field value holds a line feed, so that no two different lists of parts join to one text.
+        if (!composed.empty())
+            composed += '\n';
+        composed += text_of(part);
+    }
+    return composed.empty() ? key_part::any() : key_part{composed};
+}
+
+key_part admission::endpoint_of(config::limit const& limit, exchange const& x) const noexcept {
+    switch (limit.endpoint) {
+    case config::endpoint_scope::route:
+        return key_part{config_.routes[x.route].name};
+    case config::endpoint_scope::path:
+        return key_part{x.target.key};
+    case config::endpoint_scope::any:
+        break;
+    }
+    return key_part::any();
+}
+
+std::uint64_t admission::cost_of(config::limit const& limit, exchange const& x) noexcept {
+    if (limit.cost_header.empty())
+        return limit.cost;
+    auto const text = value_of(x, limit.cost_header);
+    std::uint64_t cost = 0;
+    auto const [end, ec] = std::from_chars(text.data(), text.data() + text.size(), cost);
+    // A client that says 0, or nothing that is a number, does not ride for free.
+    bool const valid = ec == std::errc{} && end == text.data() + text.size() && cost >= 1 && cost <= max_cost;
+    return valid ? cost : limit.cost;
+}
+
+void admission::count(exchange const& x) noexcept {
+    auto const& limits = config_.routes[x.route].limits;
+    for (std::size_t i = 0; i < x.decision.rules.size(); ++i)
+        counts_.rules[limits[i]].decisions[counted_as(x.decision.rules[i].outcome)].increment();
+}
+
+void admission::tell(exchange& x) const {
+    std::array<http::quota, max_rules_per_check> quotas;
+    std::size_t n = 0;
+    for (auto const& one : x.decision.rules)
+        quotas[n++] = {one.rule->name,
+                       one.rule->limit,
+                       one.rule->window,
+                       one.remaining,
+                       one.allowed || one.retry_after == never ? one.reset_after : one.retry_after,
+                       one.allowed};
+    http::quota_report report;
+    report.rules = std::span{quotas}.first(n);
+    report.binding = x.decision.binding;
+    report.allowed = x.decision.allowed;
+    if (!report.allowed && x.decision.retry_after != never)
+        report.retry_after = x.decision.retry_after;
+    http::append_rate_limit_fields(x.limit_fields, report, style_of(config_.headers));
+}
+
+void admission::explain(exchange& x) const {
+    auto const& one = x.decision.rules[x.decision.binding];
+    if (x.decision.failed_closed()) {
+        x.status = 503;
+        x.detail = "the limit \"" + one.rule->name + "\" cannot be checked at the moment";
+        return;
+    }
+    x.status = 429;
+    x.detail = "the limit \"" + one.rule->name + "\" ";
+    if (one.retry_after == never)
+        x.detail += "never admits a request of this cost";
+    else
+        x.detail += "is used up; the same request passes in " + std::to_string(one.retry_after.count()) + " ms";
+}
+
+} // namespace weir::proxy

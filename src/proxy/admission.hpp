@@ -1,0 +1,50 @@
+#pragma once
+
+#include "config/config.hpp"
+#include "proxy/exchange.hpp"
+#include "proxy/io.hpp"
+
+#include <weir/http/client_address.hpp>
+#include <weir/metrics/blocks.hpp>
+#include <weir/rate_limit/limiter.hpp>
+
+#include <string>
+#include <vector>
+
+namespace weir::proxy {
+
+/// Decides whether a request may pass: who asks, which limits of its route that concerns, one round trip to Redis for
+/// all of them, and what the client is told.
+///
+/// Belongs to its worker's thread.
+class admission {
+public:
+    /// All arguments must outlive the admission.
+    admission(config::config const& config, limiter& rules, metrics::worker_block& counts) noexcept
+        : config_(config)
+        , limiter_(rules)
+        , counts_(counts) {}
+    admission(admission const&) = delete;
+    admission& operator=(admission const&) = delete;
+
+    /// Fills `x.decision`, `x.limit_fields` and `x.admission_time`; a route without limits admits at once. False when
+    /// the request is refused: then `x.status` is 429 or 503 and `x.detail` says why.
+    /// Precondition: `x.route` is a route, `x.target` and `x.request` are complete.
+    awaitable<bool> decide(exchange& x, http::client_address const& client);
+
+private:
+    std::string_view identify(exchange const& x, http::client_address const& client) const noexcept;
+    key_part user_of(config::limit const& limit, exchange const& x, http::client_address const& client,
+                     std::string& composed) const;
+    key_part endpoint_of(config::limit const& limit, exchange const& x) const noexcept;
+    static std::uint64_t cost_of(config::limit const& limit, exchange const& x) noexcept;
+    void count(exchange const& x) noexcept;
+    void tell(exchange& x) const;
+    void explain(exchange& x) const;
+
+    config::config const& config_;
+    limiter& limiter_;
+    metrics::worker_block& counts_;
+};
+
+} // namespace weir::proxy
