@@ -13,7 +13,9 @@ namespace weir::cli {
 namespace {
 
 constexpr char program_notes[] = R"(Examples:
+  weir check --user alice --endpoint /v1/chat --limit 10/1m
   weir config check weir.json
+  weir doctor
 
 Environment:
   REDIS_URL        the Redis to use where neither a flag nor the configuration names one
@@ -21,6 +23,22 @@ Environment:
 
 Every command understands --json and --help.
 Exit codes: 0 yes, 1 no (refused, invalid, unhealthy), 2 error.)";
+
+constexpr char check_notes[] = R"(Examples:
+  weir check --user alice --endpoint /v1/chat --limit 10/1m
+  weir check --user alice --endpoint chat --rule per-user --config weir.json --cost 5 --json
+  if weir check --user "$USER" --endpoint deploy --limit 3/1h; then ./deploy; fi
+
+Exit codes: 0 admitted, 1 refused, 2 error.)";
+
+constexpr char peek_notes[] = R"(Examples:
+  weir limit peek --user alice --endpoint /v1/chat --limit 10/1m
+
+Exit codes: 0 one more would be admitted, 1 it would be refused, 2 error.)";
+
+constexpr char reset_notes[] = R"(Examples:
+  weir limit reset --user alice --endpoint chat --rule per-user --config weir.json
+  weir limit reset --user alice --endpoint chat          forgets all rules of that user and endpoint)";
 
 constexpr char config_check_notes[] = R"(Example:
   weir config check weir.json && systemctl restart weir
@@ -32,6 +50,13 @@ constexpr char config_show_notes[] = R"(Example:
 
 Prints the configuration as it takes effect: defaults written out, environment variables put in, secrets
 replaced by ***.)";
+
+constexpr char doctor_notes[] = R"(Examples:
+  weir doctor
+  weir doctor --redis redis://10.0.0.9:6379
+  weir doctor --config weir.json --json
+
+Exit codes: 0 healthy, 1 something needs attention, 2 Redis cannot be asked.)";
 
 /// Where the parsed command ends up: the callback of the subcommand that was chosen fills it.
 using chosen = std::optional<invocation>;
@@ -48,6 +73,53 @@ CLI::App* add_command(CLI::App& parent, chosen& result, std::string const& name,
     return app;
 }
 
+CLI::Option* add_redis(CLI::App& app, std::string& url) {
+    return app
+        .add_option("--redis", url, "Redis to use: redis://[user:password@]host[:port][/database] or unix:///path")
+        ->type_name("URL");
+}
+
+CLI::Option* add_config(CLI::App& app, std::string& file) {
+    return app.add_option("-c,--config", file, "Configuration file")->type_name("FILE");
+}
+
+void add_rule(CLI::App& app, rule_options& which, bool needed) {
+    app.add_option("--user", which.user, "Who: what the rule counts by")->type_name("U")->required();
+    app.add_option("--endpoint", which.endpoint, "For what: a route's name or a path")->type_name("E")->required();
+    app.add_option("--limit", which.limits, "A rule as 10/1m or NAME=10/1m; may be repeated")->type_name("N/WINDOW");
+    app.add_option("--rule", which.rules, "A limit of the configuration file; may be repeated")->type_name("NAME");
+    add_config(app, which.config_file);
+    add_redis(app, which.redis);
+    app.add_option("--key-prefix", which.key_prefix, "Stands before every key")->type_name("TEXT");
+    app.add_option("--timeout", which.timeout, "For the decision, such as 250ms (1s)")->type_name("DURATION");
+    app.parse_complete_callback([&which, needed, name = app.get_name()] {
+        if (!which.rules.empty() && which.config_file.empty())
+            throw CLI::ValidationError("--rule", "names a limit of a file: give the file with --config");
+        if (needed && which.limits.empty() && which.rules.empty())
+            throw CLI::ValidationError(name, "which limit? Give --limit 10/1m, or --rule NAME --config FILE");
+    });
+}
+
+void add_check(CLI::App& parent, chosen& result) {
+    auto options = std::make_shared<check_options>();
+    auto* app = add_command(parent, result, "check", "Ask a limit once, and be counted", options, check_notes);
+    add_rule(*app, options->which, true);
+    app->add_option("--cost", options->cost, "Units to charge; 0 asks without being counted")->capture_default_str();
+    app->add_option("--algorithm", options->algorithm)->capture_default_str();
+}
+
+void add_limit(CLI::App& parent, chosen& result) {
+    auto* app = parent.add_subcommand("limit", "Look at what a limit has counted, or forget it");
+    app->require_subcommand(1);
+    auto peek = std::make_shared<limit_peek_options>();
+    auto* peek_app =
+        add_command(*app, result, "peek", "What a limit has left, without being counted", peek, peek_notes);
+    add_rule(*peek_app, peek->which, true);
+    auto reset = std::make_shared<limit_reset_options>();
+    auto* reset_app = add_command(*app, result, "reset", "Forget what was counted", reset, reset_notes);
+    add_rule(*reset_app, reset->which, false);
+}
+
 void add_config_commands(CLI::App& parent, chosen& result) {
     auto* app = parent.add_subcommand("config", "Check or show a configuration file");
     app->require_subcommand(1);
@@ -59,6 +131,14 @@ void add_config_commands(CLI::App& parent, chosen& result) {
     add_command(*app, result, "show", "Print a file as it takes effect", show, config_show_notes)
         ->add_option("FILE", show->file)
         ->required();
+}
+
+void add_doctor(CLI::App& parent, chosen& result) {
+    auto options = std::make_shared<doctor_options>();
+    auto* app =
+        add_command(parent, result, "doctor", "Examine a Redis and say what to do about it", options, doctor_notes);
+    add_redis(*app, options->redis);
+    add_config(*app, options->config_file);
 }
 
 /// The words of CLI11's complaint, in one line.
@@ -103,7 +183,10 @@ std::optional<invocation> parse_arguments(int argc, char const* const* argv) {
     app.set_help_all_flag("--help-all", "Print the help of all commands and exit");
     app.require_subcommand(1);
     app.get_formatter()->column_width(34);
+    add_check(app, result);
+    add_limit(app, result);
     add_config_commands(app, result);
+    add_doctor(app, result);
     try {
         app.parse(argc, argv);
     } catch (CLI::Success const& answer) { // --help and --version

@@ -6,7 +6,11 @@
 /// exit code; what keeps it from answering is thrown as `failure`.
 namespace weir::cli {
 
+int run_command(check_options const& options, bool json);
+int run_command(limit_peek_options const& options, bool json);
+int run_command(limit_reset_options const& options, bool json);
 int run_command(config_check_options const& options, bool json);
 int run_command(config_show_options const& options, bool json);
+int run_command(doctor_options const& options, bool json);
 
 } // namespace weir::cli

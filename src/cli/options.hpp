@@ -9,6 +9,32 @@
 /// (config/values.hpp), so that the command can say what is wrong with it.
 namespace weir::cli {
 
+/// Which rule, of whom, for what: what `check` and `limit` share.
+struct rule_options {
+    std::string user;
+    std::string endpoint;
+    std::vector<std::string> limits;
+    std::vector<std::string> rules;
+    std::string config_file;
+    std::string redis;
+    std::string key_prefix;
+    std::string timeout;
+};
+
+struct check_options {
+    rule_options which;
+    std::string cost = "1";
+    std::string algorithm = "sliding_window";
+};
+
+struct limit_peek_options {
+    rule_options which;
+};
+
+struct limit_reset_options {
+    rule_options which;
+};
+
 struct config_check_options {
     std::string file;
 };
@@ -17,7 +43,13 @@ struct config_show_options {
     std::string file;
 };
 
-using command_options = std::variant<config_check_options, config_show_options>;
+struct doctor_options {
+    std::string config_file;
+    std::string redis;
+};
+
+using command_options = std::variant<check_options, limit_peek_options, limit_reset_options, config_check_options,
+                                     config_show_options, doctor_options>;
 
 /// A command and how to answer.
 struct invocation {

@@ -1,5 +1,7 @@
 #include "config/fields.hpp"
 
+#include <weir/redis/url.hpp>
+
 #include <boost/beast/http/verb.hpp>
 
 namespace weir::config {
@@ -38,6 +40,20 @@ constexpr std::array admin_fields{
                   }},
 };
 
+void read_redis_url(reader& in, node const& v, redis_settings& out) {
+    auto url = read_text(in, v);
+    if (!url || url->empty())
+        return;
+    weir::error_code failed;
+    std::string why;
+    auto address = redis::parse_url(*url, failed, &why);
+    if (failed)
+        return in.error(v, why);
+    if (address.via == redis::address::transport::tls)
+        return in.error(v, "rediss:// (TLS to Redis) is not supported by this version");
+    out.url = std::move(*url);
+}
+
 void read_redis_mode(reader& in, node const& v, redis_settings&) {
     auto mode = read_text(in, v);
     if (mode && (*mode == "cluster" || *mode == "sentinel"))
@@ -58,11 +74,7 @@ void read_key_prefix(reader& in, node const& v, redis_settings& out) {
 }
 
 constexpr std::array redis_fields{
-    field<redis_settings>{"url",
-                          [](reader& in, node const& v, redis_settings& out) {
-                              if (auto text = read_text(in, v))
-                                  out.url = std::move(*text);
-                          }},
+    field<redis_settings>{"url", read_redis_url},
     field<redis_settings>{"mode", read_redis_mode},
     field<redis_settings>{"timeout",
                           [](reader& in, node const& v, redis_settings& out) {

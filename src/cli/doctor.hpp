@@ -1,0 +1,40 @@
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <map>
+#include <string>
+#include <string_view>
+#include <vector>
+
+/// What `weir doctor` concludes from what Redis says of itself. No I/O.
+namespace weir::cli {
+
+/// One finding.
+struct finding {
+    /// `note`: worth knowing, nothing to do. `warning`: limits hold, but not for long or not always. `problem`: they do
+    /// not work.
+    enum class level { ok, note, warning, problem };
+    level how = level::ok;
+    std::string what;
+    std::string detail;
+    /// Empty where there is nothing to do.
+    std::string remedy;
+};
+
+std::string_view to_string(finding::level value) noexcept;
+
+/// The fields of INFO's reply.
+using info_fields = std::map<std::string, std::string, std::less<>>;
+info_fields parse_info(std::string_view text);
+
+/// Version, role, cluster mode, memory, eviction, persistence, clients, from INFO.
+std::vector<finding> judge_info(info_fields const& info);
+
+/// `redis_ahead`: by how much the clock of Redis is ahead of ours.
+finding judge_clock(std::chrono::microseconds redis_ahead);
+
+/// Round trips of single PINGs; not empty. `timeout`: what the configuration allows a decision.
+finding judge_latency(std::vector<std::chrono::microseconds> samples, std::chrono::milliseconds timeout);
+
+} // namespace weir::cli

@@ -1,0 +1,40 @@
+#pragma once
+
+#include "cli/options.hpp"
+#include "cli/redis_session.hpp"
+
+#include <weir/rate_limit/limiter.hpp>
+
+#include <nlohmann/json.hpp>
+
+namespace weir::cli {
+
+/// The rules that a command asks, and how to reach their counts.
+struct asked_rules {
+    /// A rule, and what of user and endpoint it tells apart.
+    struct one {
+        weir::rule rule;
+        bool any_user = false;
+        bool any_endpoint = false;
+    };
+    std::vector<one> rules;
+    std::string user;
+    std::string endpoint;
+    redis::address where;
+    std::string key_prefix;
+    std::chrono::milliseconds timeout{1000};
+
+    key_part user_of(one const& asked) const { return asked.any_user ? key_part::any() : key_part(user); }
+    key_part endpoint_of(one const& asked) const { return asked.any_endpoint ? key_part::any() : key_part(endpoint); }
+};
+
+/// Reads the flags and, if it is named, the configuration file. Throws `failure`.
+asked_rules ask_rules(rule_options const& options);
+
+/// Asks all rules together and charges `cost` to each; 0 only asks. Throws `failure` when Redis did not decide.
+decision decide(redis_session& session, asked_rules const& asked, std::uint64_t cost);
+
+/// Prints a decision; `cost` as asked.
+void print_decision(asked_rules const& asked, decision const& d, std::uint64_t cost, bool json);
+
+} // namespace weir::cli
