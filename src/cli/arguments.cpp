@@ -13,6 +13,8 @@ namespace weir::cli {
 namespace {
 
 constexpr char program_notes[] = R"(Examples:
+  weir serve --listen 127.0.0.1:8080 --upstream http://127.0.0.1:9000 --limit 100/1m
+  weir serve --config weir.json
   weir check --user alice --endpoint /v1/chat --limit 10/1m
   weir config check weir.json
   weir doctor
@@ -23,6 +25,16 @@ Environment:
 
 Every command understands --json and --help.
 Exit codes: 0 yes, 1 no (refused, invalid, unhealthy), 2 error.)";
+
+constexpr char serve_notes[] = R"(Examples:
+  weir serve --listen 127.0.0.1:8080 --upstream http://127.0.0.1:9000 --limit 100/1m
+  weir serve --listen :8080 --upstream http://10.0.0.1:9000 --upstream http://10.0.0.2:9000 \
+             --identity header:x-user-id --limit 10/1s --limit 1000/1h --redis redis://10.0.0.9
+  weir serve --config /etc/weir/weir.json --workers 4
+
+Without --redis, without a url in the configuration and without REDIS_URL, a private redis-server is
+started: counts are then neither shared with other instances nor kept over a restart.
+SIGTERM and SIGINT let running requests finish (`drain` in the configuration), a second one does not.)";
 
 constexpr char check_notes[] = R"(Examples:
   weir check --user alice --endpoint /v1/chat --limit 10/1m
@@ -81,6 +93,39 @@ CLI::Option* add_redis(CLI::App& app, std::string& url) {
 
 CLI::Option* add_config(CLI::App& app, std::string& file) {
     return app.add_option("-c,--config", file, "Configuration file")->type_name("FILE");
+}
+
+void add_serve(CLI::App& parent, chosen& result) {
+    auto options = std::make_shared<serve_options>();
+    auto* app = add_command(parent, result, "serve", "Run the reverse proxy", options, serve_notes);
+    add_config(*app, options->config_file);
+    app->add_option("-l,--listen", options->listen, "Where clients connect; may be repeated; port 0 takes a free one")
+        ->type_name("ADDRESS:PORT");
+    app->add_option("-u,--upstream", options->upstreams, "Service behind the proxy; repeated: in turn")
+        ->type_name("URL");
+    app->add_option("--limit", options->limits, "Such as 100/1m, or NAME=100/1m; may be repeated: all must admit")
+        ->type_name("N/WINDOW");
+    app->add_option("--per", options->per, "What is counted: user, ip, header:NAME, *; repeated: combined")
+        ->type_name("PART");
+    app->add_option("--identity", options->identity, "How to know a user: header:NAME or ip; repeated: the first found")
+        ->type_name("SOURCE");
+    app->add_option("--trusted-proxy", options->trusted_proxies,
+                    "Peer whose X-Forwarded-For is believed; may be repeated")
+        ->type_name("NETWORK");
+    app->add_option("--on-redis-failure", options->on_redis_failure,
+                    "What decides while Redis is away: local, open or closed")
+        ->type_name("POLICY");
+    add_redis(*app, options->redis);
+    app->add_flag("--allow-redis-down", options->allow_redis_down,
+                  "Start even while Redis cannot be reached, deciding by --on-redis-failure until it can");
+    app->add_option("--admin", options->admin, "Where operators and Prometheus connect (127.0.0.1:9900)")
+        ->type_name("ADDRESS:PORT");
+    app->add_option("-w,--workers", options->workers, "Threads; 0: one a core")->type_name("N");
+    app->add_option("--access-log", options->access_log, "File to append to, - for standard output, or off")
+        ->type_name("FILE");
+    app->add_option("--log-level", options->log_level, "debug, info, warning or error")->capture_default_str();
+    app->add_option("--log-format", options->log_format, "json, text, or auto: text on a terminal")
+        ->capture_default_str();
 }
 
 void add_rule(CLI::App& app, rule_options& which, bool needed) {
@@ -183,6 +228,7 @@ std::optional<invocation> parse_arguments(int argc, char const* const* argv) {
     app.set_help_all_flag("--help-all", "Print the help of all commands and exit");
     app.require_subcommand(1);
     app.get_formatter()->column_width(34);
+    add_serve(app, result);
     add_check(app, result);
     add_limit(app, result);
     add_config_commands(app, result);

@@ -9,6 +9,24 @@
 /// (config/values.hpp), so that the command can say what is wrong with it.
 namespace weir::cli {
 
+struct serve_options {
+    std::string config_file;
+    std::vector<std::string> listen;
+    std::vector<std::string> upstreams;
+    std::vector<std::string> limits;
+    std::vector<std::string> per;
+    std::vector<std::string> identity;
+    std::vector<std::string> trusted_proxies;
+    std::string on_redis_failure;
+    std::string redis;
+    std::string admin;
+    std::string workers;
+    std::string access_log;
+    std::string log_level = "info";
+    std::string log_format = "auto";
+    bool allow_redis_down = false;
+};
+
 /// Which rule, of whom, for what: what `check` and `limit` share.
 struct rule_options {
     std::string user;
@@ -48,8 +66,8 @@ struct doctor_options {
     std::string redis;
 };
 
-using command_options = std::variant<check_options, limit_peek_options, limit_reset_options, config_check_options,
-                                     config_show_options, doctor_options>;
+using command_options = std::variant<serve_options, check_options, limit_peek_options, limit_reset_options,
+                                     config_check_options, config_show_options, doctor_options>;
 
 /// A command and how to answer.
 struct invocation {

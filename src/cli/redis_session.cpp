@@ -80,13 +80,15 @@ failure redis_failure(error_code ec, std::string const& words, redis::address co
     return failure(known ? std::string(to_string(code)) : "redis", message, remedy_of(code, where));
 }
 
-redis_session::redis_session(redis::address where, std::chrono::milliseconds timeout)
+redis_session::redis_session(redis::address where, std::chrono::milliseconds timeout,
+                             std::vector<redis::script const*> scripts)
     : where_(std::move(where)) {
     redis::client_options options;
     options.server = where_;
     options.client_name = "weir-cli";
     options.timeout = timeout;
     options.connect_timeout = timeout;
+    options.scripts = std::move(scripts);
     client_.emplace(context_, std::move(options));
     if (auto ec = run(connect(*client_)))
         throw redis_failure(ec, client_->last_error_text(), where_);

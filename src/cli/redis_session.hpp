@@ -26,8 +26,9 @@ failure redis_failure(error_code ec, std::string const& words, redis::address co
 /// A connection to Redis for a command that asks, answers and ends. Single-threaded.
 class redis_session {
 public:
-    /// Connects. Throws `failure` when that fails, at most `timeout` later.
-    redis_session(redis::address where, std::chrono::milliseconds timeout);
+    /// Connects, and loads the scripts. Throws `failure` when that fails, at most `timeout` later.
+    redis_session(redis::address where, std::chrono::milliseconds timeout,
+                  std::vector<redis::script const*> scripts = {});
 
     redis::client& client() noexcept { return *client_; }
     redis::address const& where() const noexcept { return where_; }

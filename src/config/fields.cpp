@@ -1,5 +1,6 @@
 #include "config/fields.hpp"
 
+#include <weir/rate_limit/charge.hpp>
 #include <weir/redis/url.hpp>
 
 #include <boost/beast/http/verb.hpp>
@@ -311,6 +312,8 @@ void read_route_limits(reader& in, node const& v, route_draft& out) {
             return in.error(element, "is there already");
         limits.push_back(*index);
     });
+    if (limits.size() > max_rules_per_check)
+        in.error(v, "at most " + std::to_string(max_rules_per_check) + " limits on one route");
 }
 
 constexpr std::array route_fields{

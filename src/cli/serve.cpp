@@ -1,0 +1,161 @@
+#include "cli/commands.hpp"
+#include "cli/log.hpp"
+#include "cli/redis_session.hpp"
+#include "cli/serve_config.hpp"
+#include "cli/version.hpp"
+#include "config/values.hpp"
+#include "proxy/server.hpp"
+
+#include <weir/rate_limit/check_script.hpp>
+#include <weir/redis/embedded_server.hpp>
+
+#include <boost/asio/signal_set.hpp>
+
+#include <csignal>
+#include <iostream>
+#include <thread>
+
+namespace weir::cli {
+namespace {
+
+constexpr std::chrono::milliseconds start_timeout{2000};
+
+/// Prints all that is wrong with a configuration; false: nothing that keeps it from serving.
+bool report_errors(config::loaded const& loaded, std::string const& file, log& to) {
+    for (auto const& found : loaded.issues)
+        if (found.level == config::issue::severity::warning)
+            to.write(log::level::warning, to_string(found, file.empty() ? "weir serve" : file));
+        else
+            std::cerr << to_string(found, file.empty() ? "weir serve" : file) << '\n';
+    return !loaded.value;
+}
+
+/// Where the limits are kept: a Redis that was named and answers, or one of our own.
+class limit_store {
+public:
+    limit_store(config::config const& settings, log& to) {
+        auto const* environment = std::getenv("REDIS_URL");
+        if (settings.redis.url.empty() && (!environment || !*environment))
+            start_own(to);
+        else
+            ask(settings, to);
+    }
+
+    redis::address const& where() const noexcept { return where_; }
+
+private:
+    void start_own(log& to) {
+        try {
+            own_.emplace(redis::embedded_server::start());
+        } catch (std::exception const& e) {
+            throw failure(
+                "embedded_redis",
+                std::string("no Redis was named, and ") + e.what() + ", or name a Redis with --redis or REDIS_URL", {});
+        }
+        error_code ec;
+        where_ = redis::parse_url(own_->url(), ec);
+        to.write(log::level::info,
+                 "no Redis was named: started a private redis-server; what it counts is shared with nobody and ends "
+                 "with this process",
+                 {{"event", "embedded_redis"}, {"redis", where_.display()}, {"pid", own_->pid()}});
+    }
+
+    /// A mistake in address or password must show before the first request does.
+    void ask(config::config const& settings, log& to) {
+        where_ = redis_address(settings.redis.url);
+        try {
+            redis_session session(where_, start_timeout, rate_limit_scripts());
+            to.write(log::level::info, "limits are kept in " + where_.display(),
+                     {{"event", "redis"}, {"redis", where_.display()}});
+        } catch (failure const& refused) {
+            auto unreachable = refused.code() == "not_connected" || refused.code() == "loading" ||
+                               refused.code() == "connection_lost" || refused.code() == "timed_out";
+            if (!unreachable)
+                throw;
+            if (!settings.redis.allow_down_at_start)
+                throw failure(refused.code(), refused.what(),
+                              refused.remedy() + ", or start without it with --allow-redis-down");
+            to.write(log::level::warning,
+                     std::string(refused.what()) + ": starting without it, each limit decides by on_redis_failure",
+                     {{"event", "redis_down"}});
+        }
+    }
+
+    std::optional<redis::embedded_server> own_;
+    redis::address where_;
+};
+
+log::level level_of(proxy::log_level value) {
+    switch (value) {
+    case proxy::log_level::info:
+        return log::level::info;
+    case proxy::log_level::warning:
+        return log::level::warning;
+    case proxy::log_level::error:
+        break;
+    }
+    return log::level::error;
+}
+
+/// Serves until a signal says to end: the first drains, the second breaks off.
+void serve_until_signalled(proxy::server& server, std::chrono::milliseconds drain, asio::io_context& io,
+                           asio::signal_set& signals, log& to) {
+    std::thread waiter([&] {
+        server.wait();
+        io.stop();
+    });
+    auto again = [&](error_code ec, int) {
+        if (ec)
+            return;
+        to.write(log::level::warning, "second signal: breaking off", {{"event", "stop"}});
+        server.stop();
+    };
+    signals.async_wait([&](error_code ec, int) {
+        if (ec)
+            return;
+        to.write(log::level::info, "draining: running requests have " + config::format_duration(drain) + " to finish",
+                 {{"event", "drain"}});
+        server.begin_drain(drain);
+        signals.async_wait(again);
+    });
+    io.run();
+    waiter.join();
+}
+
+} // namespace
+
+int run_command(serve_options const& options, bool json) {
+    log to(parse_log_level(options.log_level), json ? log::format::json : parse_log_format(options.log_format));
+    auto loaded = serve_config(options);
+    if (report_errors(loaded, options.config_file, to))
+        return exit_no;
+    auto const& settings = *loaded.value;
+
+    asio::io_context io(1);
+    asio::signal_set signals(io, SIGINT, SIGTERM); // from here on, so that no signal is lost while starting
+    proxy::server_options how;
+    how.log = [&](proxy::log_level level, std::string_view message) { to.write(level_of(level), message); };
+    std::optional<limit_store> store;
+    if (settings.limits.empty())
+        to.write(log::level::warning, "no limit is configured: every request passes");
+    else
+        how.redis.server = store.emplace(settings, to).where();
+
+    proxy::server server(loaded.value, how);
+    try {
+        server.start();
+    } catch (proxy::start_error const& e) {
+        throw failure("listen", e.what(), {});
+    } catch (std::runtime_error const& e) { // the access log
+        throw failure("start", e.what(), {});
+    }
+    for (auto const& at : server.endpoints()) {
+        auto address = config::format_endpoint({at.address().to_string(), at.port()});
+        to.write(log::level::info, "listening on " + address, {{"event", "listening"}, {"address", address}});
+    }
+    serve_until_signalled(server, settings.drain, io, signals, to);
+    to.write(log::level::info, "ended", {{"event", "ended"}});
+    return exit_yes;
+}
+
+} // namespace weir::cli
