@@ -13,6 +13,7 @@ namespace weir::cli {
 namespace {
 
 constexpr char program_notes[] = R"(Examples:
+  weir demo                                  see it at work: private Redis, traffic, a report
   weir serve --listen 127.0.0.1:8080 --upstream http://127.0.0.1:9000 --limit 100/1m
   weir serve --config weir.json
   weir check --user alice --endpoint /v1/chat --limit 10/1m
@@ -35,6 +36,10 @@ constexpr char serve_notes[] = R"(Examples:
 Without --redis, without a url in the configuration and without REDIS_URL, a private redis-server is
 started: counts are then neither shared with other instances nor kept over a restart.
 SIGTERM and SIGINT let running requests finish (`drain` in the configuration), a second one does not.)";
+
+constexpr char demo_notes[] = R"(Examples:
+  weir demo            runs a few seconds and reports what was let through and what was refused
+  weir demo --keep     goes on until Ctrl-C, with the addresses to try yourself)";
 
 constexpr char check_notes[] = R"(Examples:
   weir check --user alice --endpoint /v1/chat --limit 10/1m
@@ -126,6 +131,13 @@ void add_serve(CLI::App& parent, chosen& result) {
     app->add_option("--log-level", options->log_level, "debug, info, warning or error")->capture_default_str();
     app->add_option("--log-format", options->log_format, "json, text, or auto: text on a terminal")
         ->capture_default_str();
+}
+
+void add_demo(CLI::App& parent, chosen& result) {
+    auto options = std::make_shared<demo_options>();
+    auto* app = add_command(parent, result, "demo", "See it at work, with a Redis and an upstream of its own", options,
+                            demo_notes);
+    app->add_flag("--keep", options->keep, "Go on until Ctrl-C");
 }
 
 void add_rule(CLI::App& app, rule_options& which, bool needed) {
@@ -229,6 +241,7 @@ std::optional<invocation> parse_arguments(int argc, char const* const* argv) {
     app.require_subcommand(1);
     app.get_formatter()->column_width(34);
     add_serve(app, result);
+    add_demo(app, result);
     add_check(app, result);
     add_limit(app, result);
     add_config_commands(app, result);

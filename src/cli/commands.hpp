@@ -7,6 +7,7 @@
 namespace weir::cli {
 
 int run_command(serve_options const& options, bool json);
+int run_command(demo_options const& options, bool json);
 int run_command(check_options const& options, bool json);
 int run_command(limit_peek_options const& options, bool json);
 int run_command(limit_reset_options const& options, bool json);

@@ -27,6 +27,10 @@ struct serve_options {
     bool allow_redis_down = false;
 };
 
+struct demo_options {
+    bool keep = false;
+};
+
 /// Which rule, of whom, for what: what `check` and `limit` share.
 struct rule_options {
     std::string user;
@@ -66,8 +70,8 @@ struct doctor_options {
     std::string redis;
 };
 
-using command_options = std::variant<serve_options, check_options, limit_peek_options, limit_reset_options,
-                                     config_check_options, config_show_options, doctor_options>;
+using command_options = std::variant<serve_options, demo_options, check_options, limit_peek_options,
+                                     limit_reset_options, config_check_options, config_show_options, doctor_options>;
 
 /// A command and how to answer.
 struct invocation {
