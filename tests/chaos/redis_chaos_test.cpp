@@ -1,0 +1,354 @@
+#include "support/redis_fixture.hpp"
+#include "support/relay.hpp"
+
+#include <fcntl.h>
+#include <map>
+#include <unistd.h>
+
+namespace {
+
+using namespace weir;
+using namespace weir::test;
+using namespace std::chrono_literals;
+using redis::client;
+using redis::command;
+
+// What became of operations, by code.
+struct tally {
+    std::map<std::string, int> codes;
+    int total = 0;
+    int ok = 0;
+    int unknown = 0;
+    void note(error_code ec) {
+        ++total;
+        ok += !ec;
+        unknown += ec == kind::outcome_unknown;
+        ++codes[ec ? ec.message() : "ok"];
+    }
+    std::string text() const {
+        std::string result;
+        for (auto const& [code, n] : codes)
+            result += code + ": " + std::to_string(n) + "; ";
+        return result;
+    }
+};
+
+redis::client_options lively_options(std::string const& url) {
+    auto options = patient_options(url);
+    options.timeout = 500ms;
+    options.reconnect_min = 1ms;
+    options.reconnect_max = 20ms;
+    options.health_interval = 100ms;
+    return options;
+}
+
+// Increments one after another, several at a time, until `enough` says so.
+asio::awaitable<void> increment_until(client& redis, tally& seen, std::function<bool()> enough) {
+    auto const executor = co_await asio::this_coro::executor;
+    command const increment("INCR", "counter");
+    constexpr int lanes = 16;
+    int running = lanes;
+    std::vector<redis::int_sink<1>> sinks(lanes);
+    for (std::size_t lane = 0; lane < lanes; ++lane)
+        asio::co_spawn(
+            executor,
+            [&, lane]() -> asio::awaitable<void> {
+                while (!enough()) {
+                    auto const [ec] = co_await redis.async_exec(increment, sinks[lane], {}, use_result);
+                    seen.note(ec);
+                    // Nobody waits on a failure here; let the client's own timers run.
+                    if (ec)
+                        co_await asio::post(executor, asio::use_awaitable);
+                }
+            },
+            [&](std::exception_ptr) { --running; });
+    while (running > 0)
+        co_await asio::post(executor, asio::use_awaitable);
+}
+
+TEST(redis_chaos, at_most_once_holds_while_connections_are_cut) {
+    redis_server server;
+    relay between(server.socket_path());
+    asio::io_context io;
+    client redis(io, lively_options(between.tcp_url()));
+    tally seen;
+    run(io, [&]() -> asio::awaitable<void> {
+        co_await redis.async_connect(use_result);
+        int next_cut = 100;
+        co_await increment_until(redis, seen, [&] {
+            if (seen.ok >= next_cut) {
+                next_cut += 100;
+                between.cut();
+            }
+            return seen.ok >= 2000;
+        });
+    });
+    auto const executed = server.integer({"GET", "counter"});
+    EXPECT_GE(executed, seen.ok) << "what was answered was executed; " << seen.text();
+    EXPECT_LE(executed, seen.ok + seen.unknown) << "what was told as not sent was not executed; " << seen.text();
+    EXPECT_GT(redis.stats().connects, 5u) << seen.text();
+}
+
+TEST(redis_chaos, at_most_once_holds_over_a_kill_and_a_restart) {
+    redis_server server(
+        {.tcp = false, .password = {}, .arguments = {"--appendonly", "yes", "--appendfsync", "always"}});
+    asio::io_context io;
+    client redis(io, lively_options(server.url()));
+    tally seen;
+    bool killed = false;
+    run(io, [&]() -> asio::awaitable<void> {
+        co_await redis.async_connect(use_result);
+        co_await increment_until(redis, seen, [&] {
+            if (!killed && seen.ok >= 300) {
+                killed = true;
+                server.kill();
+            }
+            if (killed && server.pid() == 0 && seen.codes.contains("not connected to Redis"))
+                server.restart();
+            return killed && redis.stats().connects >= 2 && seen.ok >= 600;
+        });
+    });
+    auto const executed = server.integer({"GET", "counter"});
+    EXPECT_GE(executed, seen.ok) << seen.text();
+    EXPECT_LE(executed, seen.ok + seen.unknown) << seen.text();
+    EXPECT_GT(seen.codes["not connected to Redis"], 0) << "callers failed at once while it was away";
+}
+
+TEST(redis_chaos, idempotent_operations_survive_a_cut) {
+    redis_server server;
+    relay between(server.socket_path());
+    server.run({"SET", "key", "value"});
+    asio::io_context io;
+    auto options = lively_options(between.unix_url());
+    options.timeout = 10s;
+    client redis(io, options);
+    run(io, [&]() -> asio::awaitable<void> {
+        co_await redis.async_connect(use_result);
+        command const get("GET", "key");
+        for (int round = 0; round < 5; ++round) {
+            between.swallow_replies(true);
+            redis::string_sink sink;
+            error_code result = errc::invalid_argument;
+            redis.async_exec(get, sink, {.idempotent = true}, [&](error_code ec) { result = ec; });
+            while (redis.stats().in_flight == 0)
+                co_await asio::post(io, asio::use_awaitable);
+            between.swallow_replies(false);
+            between.cut();
+            while (redis.stats().in_flight + redis.stats().queued > 0)
+                co_await asio::post(io, asio::use_awaitable);
+            EXPECT_FALSE(result) << result.message();
+            EXPECT_EQ(sink.value(), "value");
+        }
+        EXPECT_GE(redis.stats().resends, 1u);
+    });
+}
+
+TEST(redis_chaos, nobody_gets_anothers_reply_when_replies_are_split_and_connections_cut_within_them) {
+    redis_server server;
+    relay between(server.socket_path());
+    between.split_replies(1);
+    between.cut_after_reply_bytes(3000);
+    asio::io_context io;
+    client redis(io, lively_options(between.tcp_url()));
+    int right = 0, lost = 0;
+    run(io, [&]() -> asio::awaitable<void> {
+        co_await redis.async_connect(use_result);
+        for (int i = 0; right < 400; ++i) {
+            auto const mine = "text-" + std::to_string(i);
+            // A deadline that some miss leaves tombstones in the way of the others.
+            auto const [ec, text] =
+                co_await ask(redis, command("ECHO", mine), {.timeout = i % 3 ? 500ms : std::chrono::microseconds(80)});
+            EXPECT_TRUE(ec || text == mine) << text << " came for " << mine;
+            ++(ec ? lost : right);
+            if (ec == errc::not_connected)
+                co_await asio::post(io, asio::use_awaitable);
+        }
+    });
+    EXPECT_GT(lost, 0);
+    EXPECT_GT(redis.stats().connects, 1u);
+}
+
+TEST(redis_chaos, swallowed_replies_end_at_the_deadline_and_silence_ends_the_connection) {
+    redis_server server;
+    relay between(server.socket_path());
+    asio::io_context io;
+    auto options = lively_options(between.unix_url());
+    options.timeout = 30ms;
+    client redis(io, options);
+    run(io, [&]() -> asio::awaitable<void> {
+        co_await redis.async_connect(use_result);
+        between.swallow_replies(true);
+        auto const start = boot_clock::now();
+        while (redis.connected()) {
+            auto const [ec, text] = co_await ask(redis, command("PING"));
+            EXPECT_TRUE(ec == errc::timed_out || ec == errc::connection_lost || ec == errc::timed_out_unsent ||
+                        ec == errc::not_connected)
+                << ec.message();
+        }
+        EXPECT_GE(boot_clock::now() - start, 2 * options.health_interval);
+        EXPECT_NE(redis.last_error_text().find("no reply for two health intervals"), std::string::npos)
+            << redis.last_error_text();
+        between.swallow_replies(false);
+        while (!redis.connected())
+            co_await redis.async_connect(use_result);
+        auto const [ec, pong] = co_await ask(redis, command("PING"), {.timeout = 10s});
+        EXPECT_EQ(pong, "PONG");
+    });
+}
+
+TEST(redis_chaos, an_idle_connection_that_dies_is_noticed_without_anybody_asking) {
+    redis_server server;
+    relay between(server.socket_path());
+    asio::io_context io;
+    client redis(io, lively_options(between.unix_url()));
+    run(io, [&]() -> asio::awaitable<void> {
+        co_await redis.async_connect(use_result);
+        between.swallow_replies(true);
+        while (redis.connected())
+            co_await asio::post(io, asio::use_awaitable);
+        EXPECT_EQ(redis.stats().submitted, 0u);
+    });
+}
+
+TEST(redis_chaos, a_full_pipe_does_not_keep_deadlines_from_passing) {
+    redis_server server;
+    relay between(server.socket_path());
+    asio::io_context io;
+    auto options = lively_options(between.unix_url());
+    options.health_interval = 10s;
+    options.max_queued_bytes = 4u << 20;
+    client redis(io, options);
+    run(io, [&]() -> asio::awaitable<void> { co_await redis.async_connect(use_result); });
+    between.stall(true);
+    command const large("SET", "key", std::string(100'000, 'x'));
+    redis::ignore_sink sink;
+    tally seen;
+    constexpr int n = 60;
+    for (int i = 0; i < n; ++i)
+        redis.async_exec(large, sink, {.timeout = 50ms}, [&](error_code ec) {
+            seen.note(ec);
+            if (seen.total == n)
+                io.stop();
+        });
+    io.restart();
+    io.run_for(patience);
+    EXPECT_EQ(seen.total, n);
+    EXPECT_GT(seen.codes[error_code(errc::queue_full).message()], 0) << seen.text();
+    EXPECT_GT(seen.codes[error_code(errc::timed_out_unsent).message()], 0) << seen.text();
+    between.stall(false);
+    run(io, [&]() -> asio::awaitable<void> {
+        auto const [ec, pong] = co_await ask(redis, command("PING"), {.timeout = 10s});
+        EXPECT_EQ(pong, "PONG") << ec.message();
+    });
+}
+
+TEST(redis_chaos, a_half_closed_connection_is_replaced) {
+    redis_server server;
+    relay between(server.socket_path());
+    asio::io_context io;
+    client redis(io, lively_options(between.tcp_url()));
+    run(io, [&]() -> asio::awaitable<void> {
+        co_await redis.async_connect(use_result);
+        between.half_close();
+        while (redis.stats().connects < 2)
+            co_await asio::post(io, asio::use_awaitable);
+        auto const [ec, pong] = co_await ask(redis, command("PING"));
+        EXPECT_EQ(pong, "PONG");
+    });
+}
+
+TEST(redis_chaos, client_kill_is_healed) {
+    redis_server server;
+    asio::io_context io;
+    client redis(io, lively_options(server.url()));
+    run(io, [&]() -> asio::awaitable<void> {
+        co_await redis.async_connect(use_result);
+        for (std::uint64_t round = 2; round < 6; ++round) {
+            server.run({"CLIENT", "KILL", "TYPE", "normal"});
+            while (redis.stats().connects < round)
+                co_await asio::post(io, asio::use_awaitable);
+            auto const [ec, pong] = co_await ask(redis, command("PING"));
+            EXPECT_EQ(pong, "PONG") << ec.message();
+        }
+    });
+}
+
+TEST(redis_chaos, client_pause_delays_and_loses_nothing) {
+    redis_server server;
+    asio::io_context io;
+    client redis(io, lively_options(server.url()));
+    run(io, [&]() -> asio::awaitable<void> {
+        co_await redis.async_connect(use_result);
+        server.run({"CLIENT", "PAUSE", "60", "ALL"});
+        auto const [early, nothing] = co_await count(redis, command("INCR", "x"), {.timeout = 10ms});
+        EXPECT_EQ(early, errc::timed_out);
+        auto const [late, value] = co_await count(redis, command("INCR", "x"));
+        EXPECT_FALSE(late) << late.message();
+        EXPECT_EQ(value, 2) << "the first was executed, too, as outcome unknown allows";
+    });
+}
+
+TEST(redis_chaos, a_server_with_too_many_clients_says_so) {
+    redis_server server;
+    server.run({"CONFIG", "SET", "maxclients", "1"});
+    auto const only = server.send({"PING"});
+    asio::io_context io;
+    client redis(io, lively_options(server.url()));
+    run(io, [&]() -> asio::awaitable<void> {
+        auto const [ec] = co_await redis.async_connect(use_result);
+        EXPECT_TRUE(ec == errc::max_clients || ec == errc::not_connected) << ec.message();
+        while (redis.last_error() != errc::max_clients)
+            co_await asio::post(io, asio::use_awaitable);
+        EXPECT_NE(redis.last_error_text().find("ERR max number of clients reached"), std::string::npos)
+            << redis.last_error_text();
+    });
+}
+
+TEST(redis_chaos, a_server_that_comes_back_is_found_again) {
+    redis_server server;
+    asio::io_context io;
+    client redis(io, lively_options(server.url()));
+    run(io, [&]() -> asio::awaitable<void> {
+        co_await redis.async_connect(use_result);
+        for (std::uint64_t round = 2; round < 5; ++round) {
+            server.stop();
+            for (error_code ec; ec != errc::not_connected;)
+                std::tie(ec, std::ignore) = co_await ask(redis, command("PING"));
+            server.restart();
+            while (redis.stats().connects < round)
+                co_await asio::post(io, asio::use_awaitable);
+            auto const [ec, pong] = co_await ask(redis, command("PING"));
+            EXPECT_EQ(pong, "PONG");
+        }
+    });
+}
+
+TEST(redis_chaos, nothing_is_left_open_by_a_hundred_reconnects) {
+    redis_server server;
+    relay between(server.socket_path());
+    between.cut_after_reply_bytes(60); // about one handshake
+    asio::io_context io;
+    auto options = lively_options(between.unix_url());
+    options.reconnect_max = 1ms;
+    client redis(io, options);
+    auto const highest_fd = [] {
+        auto const fd = ::open("/dev/null", O_RDONLY | O_CLOEXEC);
+        ::close(fd);
+        return fd;
+    };
+    run(io, [&]() -> asio::awaitable<void> {
+        auto const attempts = [&] { return redis.stats().connects + redis.stats().connect_failures; };
+        while (attempts() < 10) {
+            co_await ask(redis, command("PING"));
+            co_await asio::post(io, asio::use_awaitable);
+        }
+        auto const before = highest_fd();
+        while (attempts() < 110) {
+            co_await ask(redis, command("PING"));
+            co_await asio::post(io, asio::use_awaitable);
+        }
+        EXPECT_LE(highest_fd(), before + 8);
+    });
+}
+
+} // namespace
