@@ -1,0 +1,199 @@
+#pragma once
+
+#include <weir/metrics/blocks.hpp>
+
+#include <prometheus/collectable.h>
+#include <prometheus/metric_family.h>
+
+#include <limits>
+#include <memory>
+#include <utility>
+
+// For programs that use prometheus-cpp; <weir/weir.hpp> does not include it.
+namespace weir::metrics {
+
+/// Whether every worker is connected to Redis. Thread safety: safe.
+inline bool redis_up(registry const& counters) noexcept {
+    for (std::size_t i = 0; i < counters.workers(); ++i)
+        if (counters.worker(i).redis.up.value() == 0)
+            return false;
+    return true;
+}
+
+/// Gives the counters of a registry to prometheus-cpp: the blocks of all workers added up at each scrape.
+///
+/// Thread safety: safe; workers go on counting meanwhile.
+class collector final : public prometheus::Collectable {
+public:
+    explicit collector(std::shared_ptr<registry const> counters)
+        : counters_(std::move(counters)) {}
+
+    std::vector<prometheus::MetricFamily> Collect() const override {
+        std::vector<prometheus::MetricFamily> out;
+        add_requests(out);
+        add_upstreams(out);
+        add_decisions(out);
+        add_redis(out);
+        return out;
+    }
+
+private:
+    using family = prometheus::MetricFamily;
+    using labels = std::vector<std::pair<std::string_view, std::string_view>>;
+
+    static family& start(std::vector<family>& out, char const* name, char const* help, prometheus::MetricType type) {
+        auto& made = out.emplace_back();
+        made.name = name;
+        made.help = help;
+        made.type = type;
+        return made;
+    }
+
+    static prometheus::ClientMetric& add(family& to, labels const& with) {
+        auto& metric = to.metric.emplace_back();
+        for (auto const& [name, value] : with)
+            metric.label.push_back({std::string(name), std::string(value)});
+        return metric;
+    }
+
+    /// The sum over all workers of what `pick` finds in a block.
+    template <class Pick>
+    double sum(Pick const& pick) const {
+        double total = 0;
+        for (std::size_t i = 0; i < counters_->workers(); ++i)
+            total += static_cast<double>(pick(counters_->worker(i)).value());
+        return total;
+    }
+
+    template <class Pick>
+    void add_counter(family& to, labels const& with, Pick const& pick) const {
+        add(to, with).counter.value = sum(pick);
+    }
+
+    template <class Pick>
+    void add_gauge(family& to, labels const& with, Pick const& pick) const {
+        add(to, with).gauge.value = sum(pick);
+    }
+
+    template <class Pick>
+    void add_histogram(family& to, labels const& with, Pick const& pick) const {
+        auto& made = add(to, with).histogram;
+        std::uint64_t below = 0;
+        double nanoseconds = 0;
+        for (std::size_t b = 0; b <= histogram::bounds.size(); ++b) {
+            for (std::size_t i = 0; i < counters_->workers(); ++i)
+                below += pick(counters_->worker(i)).bucket(b);
+            prometheus::ClientMetric::Bucket bucket;
+            bucket.cumulative_count = below;
+            bucket.upper_bound = b < histogram::bounds.size()
+                                     ? std::chrono::duration<double>(histogram::bounds[b]).count()
+                                     : std::numeric_limits<double>::infinity();
+            made.bucket.push_back(bucket);
+        }
+        for (std::size_t i = 0; i < counters_->workers(); ++i)
+            nanoseconds += static_cast<double>(pick(counters_->worker(i)).sum());
+        made.sample_count = below;
+        made.sample_sum = nanoseconds / 1e9;
+    }
+
+    static std::string_view name_of(std::vector<std::string> const& names, std::size_t i) noexcept {
+        return i < names.size() ? std::string_view{names[i]} : std::string_view{"other"};
+    }
+
+    void add_requests(std::vector<family>& out) const {
+        auto const& names = counters_->labels().routes;
+        auto& requests =
+            start(out, "weir_requests_total", "Requests answered, by route and class of status; `other` is no route.",
+                  prometheus::MetricType::Counter);
+        for (std::size_t r = 0; r <= names.size(); ++r)
+            for (std::size_t c = 0; c < code_class_names.size(); ++c)
+                add_counter(requests, {{"route", name_of(names, r)}, {"code_class", code_class_names[c]}},
+                            [&](worker_block const& w) -> counter const& {
+                                return w.routes[r].requests[static_cast<code_class>(c)];
+                            });
+        add_by_route(out, "weir_request_duration_seconds",
+                     "From the first byte of a request to the last of its answer.", &route_block::duration);
+        add_by_route(out, "weir_time_to_first_byte_seconds",
+                     "From the first byte of a request to the first of the upstream's answer.",
+                     &route_block::time_to_first_byte);
+        add_gauge(start(out, "weir_requests_in_flight", "Requests whose answer is not complete.",
+                        prometheus::MetricType::Gauge),
+                  {}, [](worker_block const& w) -> gauge const& { return w.requests_in_flight; });
+        add_histogram(start(out, "weir_admission_duration_seconds",
+                            "What deciding the limits adds before the upstream.", prometheus::MetricType::Histogram),
+                      {}, [](worker_block const& w) -> histogram const& { return w.admission; });
+    }
+
+    void add_by_route(std::vector<family>& out, char const* name, char const* help,
+                      histogram route_block::*which) const {
+        auto const& names = counters_->labels().routes;
+        auto& made = start(out, name, help, prometheus::MetricType::Histogram);
+        for (std::size_t r = 0; r <= names.size(); ++r)
+            add_histogram(made, {{"route", name_of(names, r)}},
+                          [&](worker_block const& w) -> histogram const& { return w.routes[r].*which; });
+    }
+
+    void add_upstreams(std::vector<family>& out) const {
+        auto const& names = counters_->labels().upstreams;
+        if (names.empty())
+            return;
+        auto& duration =
+            start(out, "weir_upstream_duration_seconds",
+                  "From the request sent to the last byte of the answer received.", prometheus::MetricType::Histogram);
+        for (std::size_t u = 0; u < names.size(); ++u)
+            add_histogram(duration, {{"upstream", names[u]}},
+                          [&](worker_block const& w) -> histogram const& { return w.upstreams[u].duration; });
+        auto& errors = start(out, "weir_upstream_errors_total", "Requests that an upstream failed, by kind.",
+                             prometheus::MetricType::Counter);
+        for (std::size_t u = 0; u < names.size(); ++u)
+            for (std::size_t k = 0; k < upstream_error_names.size(); ++k)
+                add_counter(errors, {{"upstream", names[u]}, {"kind", upstream_error_names[k]}},
+                            [&](worker_block const& w) -> counter const& {
+                                return w.upstreams[u].errors[static_cast<upstream_error>(k)];
+                            });
+    }
+
+    void add_decisions(std::vector<family>& out) const {
+        auto const& names = counters_->labels().rules;
+        if (names.empty())
+            return;
+        auto& made = start(out, "weir_ratelimit_decisions_total", "Decisions of limits, by rule and outcome.",
+                           prometheus::MetricType::Counter);
+        for (std::size_t r = 0; r < names.size(); ++r)
+            for (std::size_t o = 0; o < decision_outcome_names.size(); ++o)
+                add_counter(made, {{"rule", names[r]}, {"outcome", decision_outcome_names[o]}},
+                            [&](worker_block const& w) -> counter const& {
+                                return w.rules[r].decisions[static_cast<decision_outcome>(o)];
+                            });
+    }
+
+    void add_redis(std::vector<family>& out) const {
+        using prometheus::MetricType;
+        auto const& names = counters_->labels().scripts;
+        auto& commands = start(out, "weir_redis_commands_total",
+                               "Commands that Redis answered, by script; `other` is no script.", MetricType::Counter);
+        for (std::size_t s = 0; s <= names.size(); ++s)
+            add_counter(commands, {{"script", name_of(names, s)}},
+                        [&](worker_block const& w) -> counter const& { return w.redis.scripts[s].commands; });
+        auto& duration = start(out, "weir_redis_duration_seconds", "From the submission of a command to its reply.",
+                               MetricType::Histogram);
+        for (std::size_t s = 0; s <= names.size(); ++s)
+            add_histogram(duration, {{"script", name_of(names, s)}},
+                          [&](worker_block const& w) -> histogram const& { return w.redis.scripts[s].duration; });
+        auto& errors = start(out, "weir_redis_errors_total", "Commands that failed, by kind.", MetricType::Counter);
+        for (int code = 1; code <= static_cast<int>(errc::invalid_url); ++code)
+            add_counter(
+                errors, {{"kind", to_string(static_cast<errc>(code))}},
+                [&](worker_block const& w) -> counter const& { return w.redis.errors[static_cast<errc>(code)]; });
+        add_gauge(start(out, "weir_redis_in_flight", "Commands without an answer yet.", MetricType::Gauge), {},
+                  [](worker_block const& w) -> gauge const& { return w.redis.in_flight; });
+        add_counter(start(out, "weir_redis_reconnects_total", "Connections to Redis made again.", MetricType::Counter),
+                    {}, [](worker_block const& w) -> counter const& { return w.redis.reconnects; });
+        add(start(out, "weir_redis_up", "Whether every worker is connected to Redis.", MetricType::Gauge), {})
+            .gauge.value = redis_up(*counters_) ? 1 : 0;
+    }
+
+    std::shared_ptr<registry const> counters_;
+};
+
+} // namespace weir::metrics

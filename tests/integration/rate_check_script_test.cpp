@@ -1,0 +1,231 @@
+#include "support/exact_log.hpp"
+#include "support/redis_server.hpp"
+#include "support/script_runner.hpp"
+#include "support/seed.hpp"
+
+#include <weir/rate_limit/window.hpp>
+
+#include <gtest/gtest-spi.h>
+#include <gtest/gtest.h>
+
+#include <map>
+#include <random>
+
+namespace {
+
+using std::chrono::microseconds;
+using std::chrono::milliseconds;
+using weir::charge;
+using weir::rule;
+using weir::test::request_of;
+using weir::test::script_runner;
+
+constexpr microseconds start{1'700'000'000'123'456};
+constexpr microseconds second{1'000'000};
+
+class rate_check_script : public testing::Test {
+protected:
+    weir::test::redis_server server_;
+    script_runner script_{server_.socket_path()};
+};
+
+using numbers = std::vector<std::int64_t>;
+
+TEST_F(rate_check_script, admits_exactly_the_limit_and_again_a_window_later) {
+    rule const r{.name = "r", .limit = 2, .window = milliseconds{1000}};
+    auto const ask = request_of({{&r, "u", "e"}});
+    EXPECT_EQ(script_.run(start, ask), numbers{1});
+    EXPECT_EQ(script_.run(start + microseconds{10}, ask), numbers{0});
+    EXPECT_EQ(script_.run(start + microseconds{20}, ask), (numbers{0, 0, 999'980, 999'990}));
+    EXPECT_EQ(script_.run(start + second - microseconds{1}, ask), (numbers{0, 0, 1, 11}));
+    EXPECT_EQ(script_.run(start + second, ask), numbers{0});
+    EXPECT_EQ(script_.run(start + second, ask), (numbers{0, 0, 10, 1'000'000}));
+}
+
+TEST_F(rate_check_script, a_cost_above_the_limit_is_refused_with_never_and_charges_nothing) {
+    rule const r{.name = "r", .limit = 5, .window = milliseconds{1000}};
+    EXPECT_EQ(script_.run(start, request_of({{&r, "u", "e", 6}})), (numbers{0, 5, -1, 0}));
+    EXPECT_EQ(script_.run(start, request_of({{&r, "u", "e", weir::max_cost}})), (numbers{0, 5, -1, 0}));
+    EXPECT_EQ(script_.run(start, request_of({{&r, "u", "e", 5}})), numbers{0});
+}
+
+TEST_F(rate_check_script, a_limit_of_zero_refuses_all) {
+    rule const r{.name = "r", .limit = 0, .window = milliseconds{1000}};
+    EXPECT_EQ(script_.run(start, request_of({{&r, "u", "e", 1}})), (numbers{0, 0, -1, 0}));
+    EXPECT_EQ(script_.run(start, request_of({{&r, "u", "e", 0}})), (numbers{0, 0, -1, 0}));
+}
+
+TEST_F(rate_check_script, the_largest_limits_and_costs_are_counted_exactly) {
+    rule const r{.name = "r", .limit = weir::max_limit, .window = milliseconds{1000}};
+    auto const most = static_cast<std::int64_t>(weir::max_limit);
+    EXPECT_EQ(script_.run(start, request_of({{&r, "u", "e", weir::max_limit - 1}})), numbers{1});
+    EXPECT_EQ(script_.run(start, request_of({{&r, "u", "e", 2}})), (numbers{0, 1, 1'000'000, 1'000'000}));
+    EXPECT_EQ(script_.run(start, request_of({{&r, "u", "e", 1}})), numbers{0});
+    // The count of all units ever wraps; the count of the window must not notice.
+    for (int i = 1; i <= 5; ++i)
+        EXPECT_EQ(script_.run(start + i * second, request_of({{&r, "u", "e", weir::max_limit}})), numbers{0});
+    EXPECT_EQ(script_.run(start + 5 * second, request_of({{&r, "u", "e", 1}}))[0], 0);
+    EXPECT_EQ(script_.run(start + 6 * second, request_of({{&r, "u", "e", 1}})), numbers{most - 1});
+}
+
+TEST_F(rate_check_script, several_rules_admit_all_or_nothing) {
+    rule const narrow{.name = "narrow", .limit = 1, .window = milliseconds{1000}};
+    rule const wide{.name = "wide", .limit = 10, .window = milliseconds{60'000}};
+    auto const both = request_of({{&narrow, "u", "e"}, {&wide, "u", weir::key_part::any()}});
+    EXPECT_EQ(script_.run(start, both), (numbers{0, 9}));
+    EXPECT_EQ(script_.run(start, both), (numbers{0, 0, 1'000'000, 1'000'000, 9, 0, 60'000'000}));
+    EXPECT_EQ(script_.run(start, request_of({{&wide, "u", weir::key_part::any(), 9}})), numbers{0});
+}
+
+TEST_F(rate_check_script, several_rules_of_one_key_are_counted_apart) {
+    rule const a{.name = "a", .limit = 3, .window = milliseconds{1000}};
+    rule const b{.name = "b", .limit = 5, .window = milliseconds{1000}};
+    EXPECT_EQ(script_.run(start, request_of({{&a, "u", "e"}, {&b, "u", "e", 2}})), (numbers{2, 3}));
+    EXPECT_EQ(script_.run(start, request_of({{&b, "u", "e"}, {&a, "u", "e"}})), (numbers{2, 1}));
+    EXPECT_EQ(script_.run(start, request_of({{&a, "u", "e"}})), numbers{0});
+    EXPECT_EQ(script_.run(start, request_of({{&b, "u", "e", 2}})), numbers{0});
+    EXPECT_EQ(script_.command({"DBSIZE"}), "2"); // the clock, and one key
+}
+
+TEST_F(rate_check_script, cost_zero_charges_nothing_and_tells_whether_one_has_room) {
+    rule const a{.name = "a", .limit = 2, .window = milliseconds{1000}};
+    rule const b{.name = "b", .limit = 2, .window = milliseconds{1000}};
+    EXPECT_EQ(script_.run(start, request_of({{&a, "u", "e", 0}})), (numbers{1, 2, 0, 0}));
+    EXPECT_EQ(script_.command({"EXISTS", "rate:u:e"}), "0");
+    EXPECT_EQ(script_.run(start, request_of({{&a, "u", "e", 2}, {&b, "u", "e", 0}})), (numbers{1, 0, 0, 0, 2, 0, 0}));
+    EXPECT_EQ(script_.run(start, request_of({{&a, "u", "e", 0}})), (numbers{0, 0, 1'000'000, 1'000'000}));
+    EXPECT_EQ(script_.run(start, request_of({{&b, "u", "e", 2}})), numbers{0});
+}
+
+TEST_F(rate_check_script, every_key_has_a_time_to_live_from_its_first_write_and_a_refusal_does_not_extend_it) {
+    rule const r{.name = "r", .limit = 1, .window = milliseconds{60'000}};
+    auto const ask = request_of({{&r, "u", "e"}});
+    script_.run(start, ask);
+    auto const first = std::stol(script_.command({"PTTL", "rate:u:e"}));
+    EXPECT_GT(first, 60'000);
+    EXPECT_LE(first, 61'000);
+    script_.command({"PEXPIRE", "rate:u:e", "30000"});
+    script_.run(start, ask);
+    EXPECT_LE(std::stol(script_.command({"PTTL", "rate:u:e"})), 30'000);
+}
+
+TEST_F(rate_check_script, a_short_rule_does_not_shorten_the_life_of_a_long_one_in_the_same_key) {
+    rule const day{.name = "day", .limit = 9, .window = std::chrono::hours{24}};
+    rule const blink{.name = "blink", .limit = 9, .window = milliseconds{10}};
+    script_.run(start, request_of({{&day, "u", "e"}}));
+    script_.run(start, request_of({{&blink, "u", "e"}}));
+    EXPECT_GT(std::stol(script_.command({"PTTL", "rate:u:e"})), 86'000'000);
+    script_.run(start, request_of({{&blink, "u", "e"}, {&day, "u", "e"}}));
+    EXPECT_GT(std::stol(script_.command({"PTTL", "rate:u:e"})), 86'000'000);
+}
+
+TEST_F(rate_check_script, a_clock_that_stepped_back_locks_nobody_out_longer_than_a_window_and_admits_nobody_early) {
+    rule const r{.name = "r", .limit = 3, .window = milliseconds{1000}};
+    auto const ask = request_of({{&r, "u", "e"}});
+    script_.run(start, ask);
+    script_.run(start + microseconds{500}, ask);
+    auto const back = start - 3600 * second;
+    EXPECT_EQ(script_.run(back, ask), numbers{0}); // counted with the two, taken as of now
+    EXPECT_EQ(script_.run(back, ask), (numbers{0, 0, 1'000'000, 1'000'000}));
+    EXPECT_EQ(script_.run(back + second - microseconds{1}, ask), (numbers{0, 0, 1, 1}));
+    EXPECT_EQ(script_.run(back + second, ask), numbers{2});
+}
+
+TEST_F(rate_check_script, the_clock_may_cross_a_multiple_of_its_modulus) {
+    constexpr microseconds wrap{7 * (std::int64_t{1} << 48)};
+    rule const r{.name = "r", .limit = 2, .window = milliseconds{1000}};
+    auto const ask = request_of({{&r, "u", "e"}});
+    EXPECT_EQ(script_.run(wrap - microseconds{10}, ask), numbers{1});
+    EXPECT_EQ(script_.run(wrap + microseconds{5}, ask), numbers{0});
+    EXPECT_EQ(script_.run(wrap + microseconds{5}, ask), (numbers{0, 0, 999'985, 1'000'000}));
+    EXPECT_EQ(script_.run(wrap + second - microseconds{10}, ask), numbers{0});
+}
+
+TEST_F(rate_check_script, a_value_of_another_kind_under_its_key_is_an_error_and_stays_as_it_is) {
+    rule const r{.name = "r", .limit = 2, .window = milliseconds{1000}};
+    script_.command({"LPUSH", "rate:u:e", "x"});
+    script_.ask(start, request_of({{&r, "u", "e"}}));
+    EXPECT_NONFATAL_FAILURE(script_.read(), "WRONGTYPE");
+    EXPECT_EQ(script_.command({"TYPE", "rate:u:e"}), "list");
+}
+
+/// The same rules in memory, decided all or nothing as the script must.
+class twin {
+public:
+    numbers run(microseconds now, std::vector<charge> const& charges) {
+        std::vector<weir::sliding_window::answer> answers;
+        bool admitted = true, charged = true;
+        for (auto const& c : charges) {
+            answers.push_back(window(c).ask(now, c.rule->limit, c.rule->window, c.cost));
+            admitted = admitted && answers.back().admitted;
+            charged = charged && c.cost > 0;
+        }
+        numbers reply;
+        if (!admitted || !charged)
+            reply.push_back(admitted);
+        for (std::size_t i = 0; i < charges.size(); ++i) {
+            auto const& c = charges[i];
+            auto const& a = answers[i];
+            reply.push_back(static_cast<std::int64_t>(a.remaining - (admitted ? c.cost : 0)));
+            if (!admitted || !charged) {
+                reply.push_back(a.retry_after.count());
+                reply.push_back(a.reset_after.count());
+            }
+            if (admitted && c.cost > 0) {
+                window(c).charge(now, c.rule->window, shape_of(*c.rule), c.cost);
+                EXPECT_LE(log(c).used(now, c.rule->window) + c.cost, c.rule->limit) << "over-admission";
+                log(c).charge(now, c.cost);
+                log(c).forget(now, c.rule->window);
+            }
+        }
+        return reply;
+    }
+
+private:
+    using name = std::pair<rule const*, std::string>;
+    static name name_of(charge const& c) {
+        return {c.rule, std::string{c.user.text()} + ' ' + std::string{c.endpoint.text()}};
+    }
+    weir::sliding_window& window(charge const& c) { return windows_[name_of(c)]; }
+    weir::test::exact_log& log(charge const& c) { return logs_[name_of(c)]; }
+
+    std::map<name, weir::sliding_window> windows_;
+    std::map<name, weir::test::exact_log> logs_;
+};
+
+TEST_F(rate_check_script, decides_200000_random_requests_as_its_twin_in_memory_and_never_above_an_exact_log) {
+    auto const seed = weir::test::random_seed();
+    SCOPED_TRACE("WEIR_TEST_SEED=" + std::to_string(seed));
+    std::mt19937_64 random{seed};
+    auto const up_to = [&](std::uint64_t n) { return std::uniform_int_distribution<std::uint64_t>{0, n}(random); };
+    std::string const users[] = {"alice", "bob", "", "x:y", "\xff*"};
+    auto now = start;
+    for (int round = 0; round < 40; ++round) {
+        script_.command({"FLUSHALL"});
+        std::vector<rule> rules;
+        for (std::uint64_t i = 0, n = 1 + up_to(4); i < n; ++i)
+            rules.push_back({.name = "rule" + std::to_string(i),
+                             .limit = up_to(1) ? up_to(20) : 100 + up_to(5000),
+                             .window = milliseconds{1 + up_to(500)}});
+        twin model;
+        std::vector<std::vector<charge>> asked;
+        std::vector<numbers> expected;
+        for (int i = 0; i < 5000; ++i) {
+            now += microseconds{up_to(200) == 0 ? up_to(700'000) : up_to(2000)};
+            std::vector<charge> charges;
+            auto const& user = users[up_to(4)];
+            for (auto const& r : rules) {
+                if (up_to(2) == 0 && !(charges.empty() && &r == &rules.back()))
+                    continue;
+                auto const cost = up_to(3) ? 1 : up_to(9) ? up_to(r.limit / 2 + 1) : up_to(2 * r.limit);
+                charges.push_back({&r, user, up_to(1) ? "one" : "two", cost});
+            }
+            script_.ask(now, request_of(charges));
+            expected.push_back(model.run(now, charges));
+        }
+        for (std::size_t i = 0; i < expected.size(); ++i)
+            ASSERT_EQ(script_.read(), expected[i]) << "round " << round << ", request " << i;
+    }
+}
+
+} // namespace

@@ -1,0 +1,49 @@
+#pragma once
+
+#include <weir/rate_limit/check_script.hpp>
+
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+struct redisContext;
+
+namespace weir::test {
+
+/// Runs lua/rate_check.lua on a real server through hiredis, with a clock that the test sets: the script's text is that
+/// of production but for the one line that reads the clock, which reads a hash instead. (Production has no such line
+/// and no argument for a time.)
+class script_runner {
+public:
+    explicit script_runner(std::string const& socket_path);
+
+    /// Sets the clock and asks; the answer comes from `read`, in the order asked. Pipelined: ask many, then read.
+    void ask(std::chrono::microseconds now, check_request const& request);
+    /// The reply as integers; fails the test where it is an error.
+    std::vector<std::int64_t> read();
+
+    /// One question, answered at once.
+    std::vector<std::int64_t> run(std::chrono::microseconds now, check_request const& request) {
+        ask(now, request);
+        return read();
+    }
+
+    /// Any other command, answered at once, as text.
+    std::string command(std::vector<std::string> const& words);
+
+private:
+    struct closer {
+        void operator()(redisContext* c) const noexcept;
+    };
+    redis::script script_;
+    redis::command encoded_;
+    std::unique_ptr<redisContext, closer> context_;
+};
+
+/// A request made of charges; fails the test where they are refused.
+check_request request_of(std::vector<charge> const& charges);
+
+} // namespace weir::test
