@@ -1,3 +1,4 @@
+#include "admin/start.hpp"
 #include "cli/commands.hpp"
 #include "cli/log.hpp"
 #include "cli/redis_session.hpp"
@@ -142,9 +143,13 @@ int run_command(serve_options const& options, bool json) {
         how.redis.server = store.emplace(settings, to).where();
 
     proxy::server server(loaded.value, how);
+    std::unique_ptr<admin::server> admin;
     try {
         server.start();
+        admin = admin::start(settings, server);
     } catch (proxy::start_error const& e) {
+        throw failure("listen", e.what(), {});
+    } catch (admin::start_error const& e) {
         throw failure("listen", e.what(), {});
     } catch (std::runtime_error const& e) { // the access log
         throw failure("start", e.what(), {});
@@ -153,6 +158,10 @@ int run_command(serve_options const& options, bool json) {
         auto address = config::format_endpoint({at.address().to_string(), at.port()});
         to.write(log::level::info, "listening on " + address, {{"event", "listening"}, {"address", address}});
     }
+    auto const side = admin->endpoint();
+    auto const side_text = config::format_endpoint({side.address().to_string(), side.port()});
+    to.write(log::level::info, "metrics and health at http://" + side_text,
+             {{"event", "admin_listening"}, {"address", side_text}});
     serve_until_signalled(server, settings.drain, io, signals, to);
     to.write(log::level::info, "ended", {{"event", "ended"}});
     return exit_yes;

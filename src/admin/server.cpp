@@ -1,0 +1,224 @@
+#include "admin/server.hpp"
+
+#include <weir/http/problem.hpp>
+
+#include <boost/asio/as_tuple.hpp>
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <boost/beast/core.hpp>
+#include <boost/beast/http.hpp>
+#include <nlohmann/json.hpp>
+#include <openssl/crypto.h>
+#include <prometheus/text_serializer.h>
+
+#include <csignal>
+#include <thread>
+
+namespace weir::admin {
+namespace {
+
+namespace beast = boost::beast;
+namespace bhttp = boost::beast::http;
+using asio::ip::tcp;
+using request = bhttp::request<bhttp::string_body>;
+using response = bhttp::response<bhttp::string_body>;
+
+constexpr auto result = asio::as_tuple(asio::use_awaitable);
+
+/// For a request, and for its answer.
+constexpr std::chrono::seconds patience{10};
+constexpr std::size_t max_connections = 64;
+constexpr std::size_t max_request = 64 * 1024;
+
+start_error cannot_listen(config::endpoint const& at, boost::system::error_code ec) {
+    auto const where = at.host + ":" + std::to_string(at.port);
+    if (ec == asio::error::address_in_use)
+        return start_error("the admin address " + where +
+                           " is in use: stop the program that listens there, or choose another with --admin");
+    return start_error("cannot listen on the admin address " + where + ": " + ec.message());
+}
+
+response answer(request const& to, bhttp::status status, std::string_view type, std::string body) {
+    response made{status, to.version()};
+    made.set(bhttp::field::content_type, beast::string_view{type.data(), type.size()});
+    made.set(bhttp::field::cache_control, "no-store");
+    made.keep_alive(to.keep_alive());
+    made.body() = std::move(body);
+    made.prepare_payload();
+    return made;
+}
+
+response problem(request const& to, bhttp::status status, std::string_view detail) {
+    std::string body;
+    http::problem what;
+    what.status = static_cast<unsigned>(status);
+    what.detail = detail;
+    http::append_problem(body, what);
+    return answer(to, status, http::problem_content_type, body + '\n');
+}
+
+bool same_secret(std::string_view a, std::string_view b) noexcept {
+    return a.size() == b.size() && CRYPTO_memcmp(a.data(), b.data(), a.size()) == 0;
+}
+
+/// A thread without signals: they belong to the thread that waits for them.
+std::thread quiet_thread(asio::io_context& io) {
+    sigset_t all, before;
+    ::sigfillset(&all);
+    ::pthread_sigmask(SIG_SETMASK, &all, &before);
+    std::thread made([&io] { io.run(); });
+    ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
+    return made;
+}
+
+} // namespace
+
+class server::impl {
+public:
+    explicit impl(server_options options)
+        : options_(std::move(options))
+        , acceptor_(io_) {
+        listen();
+        asio::co_spawn(io_, accept(), asio::detached);
+        thread_ = quiet_thread(io_);
+    }
+    impl(impl const&) = delete;
+    impl& operator=(impl const&) = delete;
+    ~impl() {
+        io_.stop();
+        thread_.join();
+    }
+
+    tcp::endpoint endpoint() const { return endpoint_; }
+
+private:
+    void listen() {
+        boost::system::error_code ec;
+        tcp::endpoint const at{asio::ip::make_address(options_.address.host), options_.address.port};
+        acceptor_.open(at.protocol(), ec);
+        if (!ec)
+            acceptor_.set_option(tcp::acceptor::reuse_address(true), ec);
+        if (!ec)
+            acceptor_.bind(at, ec);
+        if (!ec)
+            acceptor_.listen(asio::socket_base::max_listen_connections, ec);
+        if (ec)
+            throw cannot_listen(options_.address, ec);
+        endpoint_ = acceptor_.local_endpoint();
+    }
+
+    asio::awaitable<void> accept() {
+        for (;;) {
+            auto [ec, socket] = co_await acceptor_.async_accept(result);
+            if (ec) { // out of descriptors, most likely: the proxy needs them more
+                asio::steady_timer pause{io_, std::chrono::milliseconds{100}};
+                co_await pause.async_wait(result);
+                continue;
+            }
+            if (connections_ >= max_connections)
+                continue; // closes it
+            ++connections_;
+            asio::co_spawn(io_, serve(beast::tcp_stream{std::move(socket)}),
+                           [this](std::exception_ptr const&) { --connections_; });
+        }
+    }
+
+    asio::awaitable<void> serve(beast::tcp_stream stream) {
+        beast::flat_buffer buffer{max_request};
+        for (bool again = true; again;) {
+            bhttp::request_parser<bhttp::string_body> parser;
+            parser.body_limit(max_request);
+            stream.expires_after(patience);
+            if (auto [ec, n] = co_await bhttp::async_read(stream, buffer, parser, result); ec)
+                break;
+            auto made = respond(parser.get());
+            stream.expires_after(patience);
+            if (auto [ec, n] = co_await bhttp::async_write(stream, made, result); ec)
+                break;
+            again = made.keep_alive();
+        }
+        boost::system::error_code ignored;
+        stream.socket().shutdown(tcp::socket::shutdown_send, ignored);
+    }
+
+    response respond(request const& asked) const {
+        auto made = route(asked);
+        if (asked.method() == bhttp::verb::head)
+            made.body().clear(); // Content-Length stays what GET would say
+        return made;
+    }
+
+    response route(request const& asked) const {
+        std::string_view path{asked.target().data(), asked.target().size()};
+        path = path.substr(0, path.find('?'));
+        bool const known = path == "/metrics" || path == "/healthz" || path == "/readyz";
+        if (!known)
+            return problem(asked, bhttp::status::not_found, "known here: /metrics, /healthz, /readyz");
+        if (asked.method() != bhttp::verb::get && asked.method() != bhttp::verb::head) {
+            auto made = problem(asked, bhttp::status::method_not_allowed, "only GET and HEAD are answered here");
+            made.set(bhttp::field::allow, "GET, HEAD");
+            return made;
+        }
+        if (path == "/healthz")
+            return answer(asked, bhttp::status::ok, "text/plain; charset=utf-8", "ok\n");
+        if (path == "/readyz")
+            return readiness(asked);
+        if (!allowed(asked)) {
+            auto made = problem(asked, bhttp::status::unauthorized, "send Authorization: Bearer with the admin token");
+            made.set(bhttp::field::www_authenticate, "Bearer");
+            return made;
+        }
+        return metrics(asked);
+    }
+
+    bool allowed(request const& asked) const {
+        if (options_.token.empty())
+            return true;
+        auto const field = asked[bhttp::field::authorization];
+        std::string_view const given{field.data(), field.size()};
+        constexpr std::string_view scheme = "Bearer ";
+        return given.starts_with(scheme) && same_secret(given.substr(scheme.size()), options_.token);
+    }
+
+    response readiness(request const& asked) const {
+        bool ready = true;
+        nlohmann::ordered_json parts = nlohmann::ordered_json::object();
+        for (auto const& part : options_.readiness ? options_.readiness() : std::vector<condition>{}) {
+            ready = ready && part.ready;
+            parts[part.name] = part.ready ? "ready" : part.detail;
+        }
+        nlohmann::ordered_json const body{{"ready", ready}, {"conditions", parts}};
+        return answer(asked, ready ? bhttp::status::ok : bhttp::status::service_unavailable, "application/json",
+                      body.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + '\n');
+    }
+
+    response metrics(request const& asked) const {
+        std::vector<prometheus::MetricFamily> all;
+        for (auto const& each : options_.metrics) {
+            auto families = each->Collect();
+            all.insert(all.end(), std::make_move_iterator(families.begin()), std::make_move_iterator(families.end()));
+        }
+        return answer(asked, bhttp::status::ok, "text/plain; version=0.0.4; charset=utf-8",
+                      prometheus::TextSerializer{}.Serialize(all));
+    }
+
+    server_options const options_;
+    asio::io_context io_{1};
+    tcp::acceptor acceptor_;
+    tcp::endpoint endpoint_;
+    std::size_t connections_ = 0;
+    std::thread thread_;
+};
+
+server::server(server_options options)
+    : impl_(std::make_unique<impl>(std::move(options))) {}
+
+server::~server() = default;
+
+asio::ip::tcp::endpoint server::endpoint() const { return impl_->endpoint(); }
+
+} // namespace weir::admin

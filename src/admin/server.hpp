@@ -1,0 +1,61 @@
+#pragma once
+
+#include "config/config.hpp"
+
+#include <boost/asio/ip/tcp.hpp>
+#include <prometheus/collectable.h>
+
+#include <functional>
+#include <memory>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+namespace weir::admin {
+
+/// The admin side cannot start; what() is one line that says why and what to do.
+class start_error : public std::runtime_error {
+public:
+    using std::runtime_error::runtime_error;
+};
+
+/// One thing that must be well before traffic is sent here.
+struct condition {
+    std::string name;
+    bool ready = false;
+    /// Why not, for an operator.
+    std::string detail;
+};
+
+struct server_options {
+    config::endpoint address;
+    /// What `Authorization: Bearer` must carry for everything but /healthz and /readyz, which tell no more than that;
+    /// empty: nothing is asked for.
+    std::string token;
+    std::vector<std::shared_ptr<prometheus::Collectable>> metrics;
+    /// Asked at each /readyz, on the server's thread.
+    std::function<std::vector<condition>()> readiness;
+};
+
+/// The admin side: /metrics, /healthz, /readyz, on a thread of its own, so that neither a scrape nor a slow reader is
+/// in the way of a request.
+///
+/// Thread safety: distinct objects: safe; shared objects: unsafe.
+class server {
+public:
+    /// Listens and serves. Throws start_error when the address cannot be listened on.
+    explicit server(server_options options);
+    server(server const&) = delete;
+    server& operator=(server const&) = delete;
+    /// Ends serving.
+    ~server();
+
+    /// With the real port.
+    asio::ip::tcp::endpoint endpoint() const;
+
+private:
+    class impl;
+    std::unique_ptr<impl> impl_;
+};
+
+} // namespace weir::admin
