@@ -98,12 +98,12 @@ TEST(redis_parser, is_broken_by_what_is_not_resp) {
     EXPECT_EQ(after("%1\r\n"), event::broken) << "RESP3";
 }
 
-TEST(redis_parser, is_broken_by_a_nesting_deeper_than_seven) {
+TEST(redis_parser, is_broken_by_a_nesting_deeper_than_eight) {
     std::string nested;
-    for (int i = 0; i < 7; ++i)
+    for (int i = 0; i < 8; ++i)
         nested += "*1\r\n";
     EXPECT_EQ(after(nested + ":1\r\n"), event::need_more);
-    EXPECT_EQ(after("*1\r\n*1\r\n" + nested + ":1\r\n"), event::broken);
+    EXPECT_EQ(after("*1\r\n" + nested + ":1\r\n"), event::broken);
 }
 
 std::string padded(std::string_view start) {

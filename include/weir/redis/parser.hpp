@@ -21,7 +21,7 @@ public:
         reply,
         /// An error reply is complete: `error_text()` has its words; the sink was not called.
         error_reply,
-        /// The bytes are not RESP2, an array is nested deeper than 7, or the reply exceeds the limit: `error_text()`.
+        /// The bytes are not RESP2, arrays are nested deeper than 8, or the reply exceeds the limit: `error_text()`.
         broken,
     };
 

@@ -14,7 +14,7 @@ namespace weir::redis {
 /// What takes the reply of one command while it is parsed; derive from it, or use one of those below.
 ///
 /// The calls for one reply are: `begin`, then its elements in the order of the wire, each with its `depth` (0 the reply
-/// itself, 1 the elements of its array, and so on to 7), then `finish`. An error reply is `begin`, `on_error` with
+/// itself, 1 the elements of its array, and so on to 8), then `finish`. An error reply is `begin`, `on_error` with
 /// depth 0, and no `finish`: the operation then completes with the `errc` of the error. A reply abandoned by a
 /// cancellation or a deadline ends without `finish`. Texts are valid during the call alone.
 /// Thread safety: called on the client's thread alone.
