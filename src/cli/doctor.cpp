@@ -118,7 +118,7 @@ void try_decision(redis_session& session, patient const& who, std::vector<findin
         return;
     }
     asked_rules asked;
-    asked.rules.push_back({weir::rule{.name = "doctor", .limit = 1, .window = milliseconds{1000}}, false, false});
+    asked.rules.push_back({weir::rule{.name = "doctor", .limit = 1, .window = milliseconds{1000}}});
     asked.user = "weir-doctor-" + std::to_string(::getpid());
     asked.endpoint = "doctor";
     asked.where = who.where;
@@ -126,6 +126,7 @@ void try_decision(redis_session& session, patient const& who, std::vector<findin
     try {
         auto first = decide(session, asked, 1);
         auto second = decide(session, asked, 1);
+        forget(session, asked);
         if (first.allowed && !second.allowed)
             findings.push_back(
                 {level::ok, "decisions", "one admitted, the next refused, as the limit of one says", {}});

@@ -4,6 +4,8 @@
 #include "config/load.hpp"
 #include "config/values.hpp"
 
+#include <weir/http/canonical_target.hpp>
+
 #include <boost/asio/redirect_error.hpp>
 #include <boost/asio/use_awaitable.hpp>
 
@@ -13,7 +15,7 @@
 namespace weir::cli {
 namespace {
 
-asked_rules::one rule_of_file(config::config const& file, std::string const& name) {
+asked_rules::one rule_of_file(config::config const& file, std::string const& name, std::string const& endpoint) {
     auto index = file.find_limit(name);
     if (!index) {
         std::vector<std::string_view> known;
@@ -22,8 +24,19 @@ asked_rules::one rule_of_file(config::config const& file, std::string const& nam
         throw failure("usage", "--rule: no limit is called \"" + name + '"' + config::suggest_name(name, known), {});
     }
     auto const& limit = file.limits[*index];
-    return {limit.rule, limit.per.front().from == config::per_part::type::everyone,
-            limit.endpoint == config::endpoint_scope::any};
+    asked_rules::one asked{limit.rule, limit.per.front().from == config::per_part::type::everyone,
+                           limit.endpoint == config::endpoint_scope::any};
+    if (limit.endpoint == config::endpoint_scope::path) {
+        http::canonical_target path;
+        http::refusal why;
+        if (!http::canonicalize(endpoint, path, why))
+            throw failure("usage",
+                          "--endpoint: the limit \"" + name +
+                              "\" counts by path, and this is none: " + std::string(why.reason),
+                          {});
+        asked.endpoint = path.key;
+    }
+    return asked;
 }
 
 /// Where two rules of one request share a name, their counts would mix.
@@ -73,6 +86,14 @@ asio::awaitable<error_code> ask(limiter& through, std::vector<charge> const& cha
     co_return ec;
 }
 
+asio::awaitable<std::uint64_t> reset(redis_session& session, limiter& through, key_part user, key_part endpoint) {
+    error_code ec;
+    auto forgotten = co_await through.async_reset(user, endpoint, asio::redirect_error(asio::use_awaitable, ec));
+    if (ec)
+        throw redis_failure(ec, session.client().last_error_text(), session.where());
+    co_return forgotten;
+}
+
 } // namespace
 
 asked_rules ask_rules(rule_options const& options) {
@@ -82,7 +103,7 @@ asked_rules ask_rules(rule_options const& options) {
     auto url = options.redis;
     try {
         for (auto const& text : options.limits)
-            asked.rules.push_back({config::parse_rule(text), false, false});
+            asked.rules.push_back({config::parse_rule(text)});
     } catch (config::value_error const& e) {
         throw failure("usage", std::string("--limit: ") + e.what(), {});
     }
@@ -92,7 +113,7 @@ asked_rules ask_rules(rule_options const& options) {
             throw failure("config", to_string(file.issues.front(), options.config_file),
                           "see weir config check " + options.config_file);
         for (auto const& name : options.rules)
-            asked.rules.push_back(rule_of_file(*file.value, name));
+            asked.rules.push_back(rule_of_file(*file.value, name, options.endpoint));
         asked.key_prefix = file.value->redis.key_prefix;
         if (url.empty())
             url = file.value->redis.url;
@@ -126,6 +147,21 @@ decision decide(redis_session& session, asked_rules const& asked, std::uint64_t 
     if (ec)
         throw redis_failure(ec, session.client().last_error_text(), asked.where);
     return result;
+}
+
+std::uint64_t forget(redis_session& session, asked_rules const& asked) {
+    limiter_options options;
+    options.key_prefix = asked.key_prefix;
+    if (asked.rules.empty()) {
+        limiter through(session.client(), options);
+        return session.run(reset(session, through, key_part(asked.user), key_part(asked.endpoint)));
+    }
+    std::uint64_t forgotten = 0;
+    for (auto const& one : asked.rules) { // each knows its own user and endpoint
+        limiter through(session.client(), one.rule, options);
+        forgotten += session.run(reset(session, through, asked.user_of(one), asked.endpoint_of(one)));
+    }
+    return forgotten;
 }
 
 void print_decision(asked_rules const& asked, decision const& d, std::uint64_t cost, bool json) {

@@ -16,6 +16,8 @@ struct asked_rules {
         weir::rule rule;
         bool any_user = false;
         bool any_endpoint = false;
+        /// The endpoint as this rule counts it, where that is not what was asked: a path in its canonical form.
+        std::string endpoint = {};
     };
     std::vector<one> rules;
     std::string user;
@@ -25,7 +27,11 @@ struct asked_rules {
     std::chrono::milliseconds timeout{1000};
 
     key_part user_of(one const& asked) const { return asked.any_user ? key_part::any() : key_part(user); }
-    key_part endpoint_of(one const& asked) const { return asked.any_endpoint ? key_part::any() : key_part(endpoint); }
+    key_part endpoint_of(one const& asked) const {
+        if (asked.any_endpoint)
+            return key_part::any();
+        return key_part(asked.endpoint.empty() ? endpoint : asked.endpoint);
+    }
 };
 
 /// Reads the flags and, if it is named, the configuration file. Throws `failure`.
@@ -33,6 +39,10 @@ asked_rules ask_rules(rule_options const& options);
 
 /// Asks all rules together and charges `cost` to each; 0 only asks. Throws `failure` when Redis did not decide.
 decision decide(redis_session& session, asked_rules const& asked, std::uint64_t cost);
+
+/// Forgets what was counted for each rule, or without rules for all; the number of rules (of keys, without rules) that
+/// had counted something. Throws `failure`.
+std::uint64_t forget(redis_session& session, asked_rules const& asked);
 
 /// Prints a decision; `cost` as asked.
 void print_decision(asked_rules const& asked, decision const& d, std::uint64_t cost, bool json);

@@ -118,7 +118,8 @@ TEST(cli_program, check_takes_rules_and_redis_from_a_configuration_file) {
     temporary_directory directory;
     auto file = write_file(directory, R"({"listen":[{"address":"127.0.0.1:0"}],"redis":{"url":")" + redis.url() +
                                           R"(","key_prefix":"app:"},
-        "limits":{"team":{"per":["*"],"endpoint":"*","limit":1,"window":"1h"}},
+        "limits":{"path":{"per":["user"],"endpoint":"path","limit":1,"window":"1h"},
+                  "team":{"per":["*"],"endpoint":"*","limit":1,"window":"1h"}},
         "upstreams":{"u":{"targets":["http://127.0.0.1:1"]}},
         "routes":[{"name":"r","path":"/*","upstream":"u","limits":["team"]}]})");
     auto check = [&](std::string user, std::string rule) {
@@ -127,6 +128,8 @@ TEST(cli_program, check_takes_rules_and_redis_from_a_configuration_file) {
     EXPECT_EQ(check("a", "team").code, 0);
     EXPECT_EQ(check("b", "team").code, 1) << "the rule counts everybody together, for everything";
     EXPECT_EQ(redis.integer({"EXISTS", "app:rate:*:*"}), 1);
+    run_program({"check", "--user", "a", "--endpoint", "//V1/./Chat/", "--rule", "path", "--config", file});
+    EXPECT_EQ(redis.integer({"EXISTS", "app:rate:a:/v1/chat"}), 1) << "as the proxy counts it";
     EXPECT_THAT(check("a", "taem").err, HasSubstr("no limit is called \"taem\"; did you mean \"team\"?"));
 }
 
@@ -136,8 +139,8 @@ TEST(cli_program, an_unreachable_redis_is_one_line_with_the_remedy) {
              {"doctor", "--redis", dead},
              {"check", "--user", "a", "--endpoint", "b", "--limit", "1/s", "--redis", dead},
              {"limit", "reset", "--user", "a", "--endpoint", "b", "--redis", dead},
-             {"serve", "--listen", "127.0.0.1:0", "--upstream", "http://127.0.0.1:1", "--limit", "1/s", "--redis",
-              dead}}) {
+             {"serve", "--listen", "127.0.0.1:0", "--upstream", "http://127.0.0.1:1", "--admin", "127.0.0.1:0",
+              "--limit", "1/s", "--redis", dead}}) {
         auto result = run_program(command);
         EXPECT_EQ(result.code, 2) << command.front();
         EXPECT_THAT(result.err,
@@ -157,8 +160,8 @@ TEST(cli_program, a_missing_or_wrong_password_is_final_and_no_secret_is_printed)
         auto run = [&](std::string const& url, program::variables environment = {}) {
             if (command == "doctor")
                 return run_program({"doctor", "--redis", url}, environment);
-            return run_program({"serve", "--listen", "127.0.0.1:0", "--upstream", "http://127.0.0.1:1", "--limit",
-                                "1/s", "--allow-redis-down", "--redis", url},
+            return run_program({"serve", "--listen", "127.0.0.1:0", "--upstream", "http://127.0.0.1:1", "--admin",
+                                "127.0.0.1:0", "--limit", "1/s", "--allow-redis-down", "--redis", url},
                                environment);
         };
         auto none = run("redis://" + address);
@@ -192,7 +195,7 @@ TEST(cli_program, doctor_examines_a_healthy_redis_and_leaves_nothing_behind) {
 TEST(cli_program, doctor_finds_missing_permissions_and_a_full_memory) {
     redis_server redis({.tcp = true, .password = {}, .arguments = {}});
     redis.run({"ACL", "SETUSER", "narrow", "on", ">pass", "~rate:*", "+ping", "+client|setname", "+script|load",
-               "+evalsha", "+time"});
+               "+evalsha", "+time", "+unlink"});
     auto url = "redis://narrow:pass@127.0.0.1:" + std::to_string(redis.port());
     auto result = run_program({"doctor", "--redis", url, "--json"});
     EXPECT_EQ(result.code, 1) << result.out << result.err;
@@ -225,7 +228,7 @@ TEST(cli_program, config_check_names_every_culprit_and_exits_1) {
         EXPECT_THAT(result.err, AllOf(HasSubstr(file + ":1:1: the field \"listen\" is missing"),
                                       HasSubstr(file + ":2:3: /listne: unknown field; did you mean \"listen\"?"),
                                       HasSubstr(file + ":3:14: /workers: must be a whole number from 0 to 1024"),
-                                      HasSubstr(file + ":5:54: /routes/0/upstream: no upstream is called \"nobody\"")));
+                                      HasSubstr(file + ":5:55: /routes/0/upstream: no upstream is called \"nobody\"")));
     }
     auto as_json = json::parse(run_program({"config", "check", file, "--json"}).out);
     EXPECT_EQ(as_json["valid"], false);

@@ -26,8 +26,9 @@ boost::asio::ip::tcp::endpoint listening(program& weir) {
 /// Arguments of a proxy on a free port in front of nobody.
 std::vector<std::string> serve(std::vector<std::string> more) {
     std::vector<std::string> all{
-        "serve",     "--listen", "127.0.0.1:0",  "--upstream", "http://127.0.0.1:" + std::to_string(free_port()),
-        "--workers", "1",        "--access-log", "off"};
+        "serve",   "--listen",    "127.0.0.1:0", "--upstream", "http://127.0.0.1:" + std::to_string(free_port()),
+        "--admin", "127.0.0.1:0", "--workers",   "1",          "--access-log",
+        "off"};
     all.insert(all.end(), more.begin(), more.end());
     return all;
 }
@@ -51,6 +52,18 @@ TEST(cli_serve, flags_alone_serve_with_a_private_redis_and_a_signal_ends_it) {
     }
 }
 
+TEST(cli_serve, the_admin_side_tells_metrics_and_readiness) {
+    redis_server redis;
+    program weir(serve({"--limit", "1/1h", "--redis", redis.url()}));
+    EXPECT_EQ(http_client(listening(weir)).get("/").status, 502);
+    auto line = weir.wait_for_error_line("\"event\":\"admin_listening\"");
+    auto port = std::stoi(line.substr(line.rfind("127.0.0.1:") + 10));
+    boost::asio::ip::tcp::endpoint admin(boost::asio::ip::address_v4::loopback(), static_cast<std::uint16_t>(port));
+    EXPECT_EQ(http_client(admin).get("/readyz").status, 200);
+    EXPECT_THAT(http_client(admin).get("/metrics").body,
+                HasSubstr("weir_ratelimit_decisions_total{rule=\"1-per-1h\",outcome=\"allow\"} 1"));
+}
+
 TEST(cli_serve, instances_and_the_command_line_share_one_count) {
     redis_server redis;
     program one(serve({"--limit", "3/1h", "--redis", redis.url()}));
@@ -69,8 +82,8 @@ TEST(cli_serve, a_busy_port_is_one_line_with_the_remedy) {
     program first(serve({}));
     auto at = listening(first);
     auto address = "127.0.0.1:" + std::to_string(at.port());
-    auto second =
-        run_program({"serve", "--listen", address, "--upstream", "http://127.0.0.1:1", "--log-level", "error"});
+    auto second = run_program({"serve", "--listen", address, "--upstream", "http://127.0.0.1:1", "--admin",
+                               "127.0.0.1:0", "--log-level", "error"});
     EXPECT_EQ(second.code, 2);
     EXPECT_EQ(second.err,
               "weir: " + address + " is in use: stop the program that listens there, or choose another address\n");
