@@ -1,7 +1,6 @@
 #include "support/http_client.hpp"
 
 #include <boost/asio/read.hpp>
-#include <boost/asio/read_until.hpp>
 #include <boost/asio/write.hpp>
 #include <boost/beast/http/parser.hpp>
 #include <boost/beast/http/read.hpp>
@@ -86,28 +85,33 @@ http_response http_client::get(std::string_view target, std::string_view fields)
     return exchange(request);
 }
 
-std::string http_client::read_raw(std::size_t n) {
+void http_client::read_more() {
     error_code ec;
-    if (buffer_.size() < n)
-        wait(
-            [&](auto handler) {
-                asio::async_read(socket_, buffer_, asio::transfer_exactly(n - buffer_.size()), handler);
-            },
-            ec);
+    auto const room = buffer_.prepare(65536);
+    buffer_.commit(wait([&](auto handler) { socket_.async_read_some(room, handler); }, ec));
     if (ec)
         throw boost::system::system_error(ec, "read");
+}
+
+std::string http_client::take(std::size_t n) {
     std::string result(static_cast<char const*>(buffer_.data().data()), n);
     buffer_.consume(n);
     return result;
 }
 
+std::string http_client::read_raw(std::size_t n) {
+    while (buffer_.size() < n)
+        read_more();
+    return take(n);
+}
+
 std::string http_client::read_until(std::string_view end) {
-    error_code ec;
-    auto const n =
-        wait([&](auto handler) { asio::async_read_until(socket_, buffer_, std::string(end), handler); }, ec);
-    if (ec)
-        throw boost::system::system_error(ec, "read");
-    return read_raw(n);
+    for (;;) {
+        std::string_view const have(static_cast<char const*>(buffer_.data().data()), buffer_.size());
+        if (auto const at = have.find(end); at != have.npos)
+            return take(at + end.size());
+        read_more();
+    }
 }
 
 std::string http_client::read_to_end(bool* reset) {

@@ -65,6 +65,8 @@ public:
 private:
     template <class Start>
     std::size_t wait(Start&& start, boost::system::error_code& ec);
+    void read_more();
+    std::string take(std::size_t n);
 
     boost::asio::io_context io_;
     boost::asio::ip::tcp::socket socket_{io_};

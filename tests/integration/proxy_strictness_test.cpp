@@ -1,0 +1,189 @@
+#include "support/running_proxy.hpp"
+#include "support/upstream.hpp"
+
+#include <gtest/gtest.h>
+
+#include <atomic>
+
+namespace weir::test {
+namespace {
+
+struct row {
+    char const* name;
+    std::string bytes;
+    unsigned status;
+};
+
+std::string head(std::string const& lines, std::string const& start = "POST / HTTP/1.1") {
+    return start + "\r\nHost: weir.test\r\n" + lines + "\r\n";
+}
+
+/// proxy.md, "HTTP strictness": what must be refused with which status, the connection closed, nothing passed on.
+std::vector<row> refused_rows() {
+    std::string const chunked = "Transfer-Encoding: chunked\r\n";
+    return {
+        {"length_and_encoding", head("Content-Length: 3\r\n" + chunked) + "0\r\n\r\n", 400},
+        {"differing_lengths", head("Content-Length: 3\r\nContent-Length: 4\r\n") + "abcd", 400},
+        {"length_with_plus", head("Content-Length: +5\r\n") + "hello", 400},
+        {"negative_length", head("Content-Length: -1\r\n"), 400},
+        {"hexadecimal_length", head("Content-Length: 0x10\r\n"), 400},
+        {"length_with_underscore", head("Content-Length: 1_0\r\n"), 400},
+        {"empty_length", head("Content-Length: \r\n"), 400},
+        {"length_overflow", head("Content-Length: 18446744073709551616\r\n"), 400},
+        {"encoding_not_ending_in_chunked", head("Transfer-Encoding: chunked, gzip\r\n"), 400},
+        {"chunked_twice", head("Transfer-Encoding: chunked, chunked\r\n") + "0\r\n\r\n", 400},
+        {"encoding_on_http_1_0", head(chunked, "POST / HTTP/1.0") + "0\r\n\r\n", 400},
+        {"space_before_the_colon", head("Transfer-Encoding : chunked\r\n") + "0\r\n\r\n", 400},
+        {"unknown_coding", head("Transfer-Encoding: zebra, chunked\r\n"), 501},
+        {"folded_line", head("X-A: b\r\n c\r\n"), 400},
+        {"bare_cr", head("X-A: b\rX-B: c\r\n"), 400},
+        {"bare_lf", head("X-A: b\nX-B: c\r\n"), 400},
+        {"nul", head(std::string("X-A: b\0c\r\n", 10)), 400},
+        {"invalid_field_name", head("X(A): b\r\n"), 400},
+        {"line_before_the_request_line", "X-A: b\r\n" + head("", "GET / HTTP/1.1"), 400},
+        {"missing_host", "GET / HTTP/1.1\r\n\r\n", 400},
+        {"doubled_host", head("Host: other.test\r\n", "GET / HTTP/1.1"), 400},
+        {"invalid_host", "GET / HTTP/1.1\r\nHost: a b\r\n\r\n", 400},
+        {"http_9_9", head("", "GET / HTTP/9.9"), 505},
+        {"http_0_9", "GET /\r\n\r\n", 400},
+        {"connect", "CONNECT weir.test:443 HTTP/1.1\r\nHost: weir.test:443\r\n\r\n", 405},
+        {"trace", head("", "TRACE / HTTP/1.1"), 405},
+        {"star_without_options", head("", "GET * HTTP/1.1"), 400},
+        {"long_request_line", head("", "GET /" + std::string(9000, 'a') + " HTTP/1.1"), 414},
+        {"large_head", head("X-A: " + std::string(40000, 'a') + "\r\n", "GET / HTTP/1.1"), 431},
+        {"many_fields",
+         head(
+             [] {
+                 std::string lines;
+                 for (int i = 0; i < 200; ++i)
+                     lines += "X-" + std::to_string(i) + ": a\r\n";
+                 return lines;
+             }(),
+             "GET / HTTP/1.1"),
+         431},
+        {"encoded_slash", head("", "GET /a%2Fb HTTP/1.1"), 400},
+        {"encoded_backslash", head("", "GET /a%5Cb HTTP/1.1"), 400},
+        {"encoded_nul", head("", "GET /a%00b HTTP/1.1"), 400},
+        {"double_encoding", head("", "GET /a%252Fb HTTP/1.1"), 400},
+        {"backslash", head("", "GET /a\\b HTTP/1.1"), 400},
+        {"above_the_root", head("", "GET /../etc/passwd HTTP/1.1"), 400},
+        {"body_over_the_limit", head("Content-Length: 2000000\r\n"), 413},
+        {"chunk_size_with_prefix", head(chunked) + "0x3\r\nabc\r\n0\r\n\r\n", 400},
+        {"chunk_size_with_sign", head(chunked) + "+3\r\nabc\r\n0\r\n\r\n", 400},
+        {"chunk_size_with_underscore", head(chunked) + "1_0\r\n", 400},
+        {"chunk_size_with_space", head(chunked) + "3 \r\nabc\r\n0\r\n\r\n", 400},
+        {"chunk_size_overflow", head(chunked) + "10000000000000000\r\n", 400},
+        {"chunk_not_ended_by_crlf", head(chunked) + "3\r\nabcX0\r\n\r\n", 400},
+        {"overlong_chunk_extension", head(chunked) + "3;" + std::string(9000, 'x') + "\r\nabc\r\n0\r\n\r\n", 400},
+    };
+}
+
+class proxy_strictness : public testing::TestWithParam<row> {};
+
+TEST_P(proxy_strictness, refuses_closes_and_passes_nothing_on) {
+    std::atomic<int> reached{0};
+    upstream up([&](upstream::connection& c) {
+        for (;;) {
+            c.read();
+            ++reached;
+            c.respond("reached");
+        }
+    });
+    auto settings = proxy_config(up.port());
+    settings.http.max_body = 1'000'000;
+    running_proxy const proxy(std::move(settings));
+    auto client = proxy.connect();
+    // What follows must never be taken for a second request.
+    client.send(GetParam().bytes + "GET /smuggled HTTP/1.1\r\nHost: weir.test\r\n\r\n");
+    auto const answer = client.read();
+    EXPECT_EQ(answer.status, GetParam().status) << answer.body;
+    EXPECT_EQ(answer.field("Content-Type"), "application/problem+json");
+    EXPECT_NE(answer.field("X-Request-Id"), "");
+    if (answer.status != 405 || answer.close) {
+        client.shutdown_send();
+        EXPECT_EQ(client.read_to_end(), "");
+        EXPECT_EQ(reached, 0);
+    }
+    // The next client is served.
+    EXPECT_EQ(proxy.connect().get("/").body, "reached");
+}
+
+INSTANTIATE_TEST_SUITE_P(table, proxy_strictness, testing::ValuesIn(refused_rows()),
+                         [](auto const& one) { return std::string(one.param.name); });
+
+TEST(proxy_strict_passage, fields_of_the_connection_are_stripped_and_ours_cannot_be_forged) {
+    upstream up(upstream::echo());
+    running_proxy const proxy(proxy_config(up.port()));
+    auto client = proxy.connect();
+    auto const seen =
+        client
+            .get("/", "Connection: x-secret, keep-alive\r\nX-Secret: 1\r\nKeep-Alive: 5\r\nTE: trailers\r\n"
+                      "Upgrade: h2c\r\nProxy-Authorization: x\r\nX-Forwarded-For: 6.6.6.6\r\n"
+                      "X-Forwarded-Host: evil.test\r\nX-Kept: yes\r\n")
+            .body;
+    for (auto const* gone : {"X-Secret", "Keep-Alive", "TE:", "Upgrade", "Proxy-Authorization", "6.6.6.6", "evil.test"})
+        EXPECT_THAT(seen, testing::Not(testing::HasSubstr(gone)));
+    EXPECT_THAT(seen, testing::HasSubstr("X-Kept: yes"));
+    EXPECT_THAT(seen, testing::HasSubstr("X-Forwarded-For: 127.0.0.1"));
+    EXPECT_THAT(seen, testing::HasSubstr("Via: 1.1 weir"));
+}
+
+TEST(proxy_strict_passage, pipelined_requests_are_answered_in_order) {
+    upstream up(upstream::echo());
+    running_proxy const proxy(proxy_config(up.port()));
+    auto client = proxy.connect();
+    std::string all;
+    for (int i = 0; i < 20; ++i)
+        all += "GET /" + std::to_string(i) + " HTTP/1.1\r\nHost: weir.test\r\n\r\n";
+    client.send(all);
+    for (int i = 0; i < 20; ++i)
+        EXPECT_THAT(client.read().body, testing::StartsWith("GET /" + std::to_string(i) + " HTTP/1.1"));
+}
+
+TEST(proxy_strict_passage, trailers_are_dropped_and_a_chunked_body_is_framed_anew) {
+    upstream up(upstream::echo());
+    running_proxy const proxy(proxy_config(up.port()));
+    auto client = proxy.connect();
+    auto const answer = client.exchange("POST / HTTP/1.1\r\nHost: weir.test\r\nTransfer-Encoding: chunked\r\n\r\n"
+                                        "3;a=b\r\nabc\r\n2\r\nde\r\n0\r\nX-Trailer: evil\r\n\r\n");
+    EXPECT_EQ(answer.status, 200);
+    EXPECT_THAT(answer.body, testing::EndsWith("\r\n\r\nabcde"));
+    EXPECT_THAT(answer.body, testing::Not(testing::HasSubstr("X-Trailer")));
+}
+
+TEST(proxy_strict_passage, a_method_or_path_that_no_route_takes_is_405_or_404) {
+    upstream up(upstream::always("x"));
+    auto settings = proxy_config(up.port());
+    settings.routes.front().path = "/v1/";
+    settings.routes.front().methods = {"POST"};
+    running_proxy const proxy(std::move(settings));
+    auto client = proxy.connect();
+    auto const wrong_method = client.get("/v1/a");
+    EXPECT_EQ(wrong_method.status, 405);
+    EXPECT_EQ(wrong_method.field("Allow"), "POST");
+    EXPECT_EQ(client.get("/v2").status, 404);
+    EXPECT_EQ(client.exchange("POST /v1/a HTTP/1.1\r\nHost: w\r\nContent-Length: 0\r\n\r\n").status, 200);
+}
+
+TEST(proxy_strict_passage, a_head_that_comes_too_slowly_is_408) {
+    upstream up(upstream::always("x"));
+    auto settings = proxy_config(up.port());
+    settings.http.head_timeout = std::chrono::milliseconds{200};
+    running_proxy const proxy(std::move(settings));
+    auto client = proxy.connect();
+    auto const answer = client.exchange("GET / HTTP/1.1\r\nHost: weir");
+    EXPECT_EQ(answer.status, 408);
+    EXPECT_TRUE(answer.close);
+}
+
+TEST(proxy_strict_passage, a_body_that_comes_too_slowly_is_408) {
+    upstream up(upstream::always("x"));
+    auto settings = proxy_config(up.port());
+    settings.http.body_timeout = std::chrono::milliseconds{200};
+    running_proxy const proxy(std::move(settings));
+    auto client = proxy.connect();
+    EXPECT_EQ(client.exchange("POST / HTTP/1.1\r\nHost: w\r\nContent-Length: 10\r\n\r\nabc").status, 408);
+}
+
+} // namespace
+} // namespace weir::test
