@@ -31,6 +31,21 @@ TEST(redis_client, executes_over_a_unix_socket_and_over_tcp) {
     }
 }
 
+TEST(redis_client, begins_its_first_attempt_when_its_context_runs) {
+    redis_server server;
+    asio::io_context io;
+    auto options = patient_options(server.url());
+    options.connect_timeout = std::chrono::milliseconds{200};
+    client redis(io, options);
+    auto const constructed = boot_clock::now();
+    while (boot_clock::now() - constructed < 2 * options.connect_timeout)
+        server.run({"PING"}); // a program that has other things to do first
+    run(io, [&]() -> asio::awaitable<void> {
+        auto const [ec] = co_await redis.async_connect(use_result);
+        EXPECT_FALSE(ec) << redis.last_error_text();
+    });
+}
+
 TEST(redis_client, resolves_a_name) {
     redis_server server({.tcp = true, .password = {}, .arguments = {}});
     asio::io_context io;

@@ -16,9 +16,9 @@ struct exec_options {
 /// The asynchronous client of one Redis server: one connection, shared by everything on its thread, pipelined by
 /// itself, and made again whenever it is lost.
 ///
-/// It connects from its construction on. While the first attempt is under way, and while a lost connection is being
-/// replaced, operations queue until their deadline; after a failed attempt and until the next success they fail at
-/// once with `errc::not_connected` (or `no_auth`, `wrong_password`, `no_permission`).
+/// It connects as soon as the `io_context` runs. While the first attempt is under way, and while a lost connection is
+/// being replaced, operations queue until their deadline; after a failed attempt and until the next success they fail
+/// at once with `errc::not_connected` (or `no_auth`, `wrong_password`, `no_permission`).
 ///
 /// Everything but `async_exec_from_any_thread` must be called on the thread that runs the `io_context`, or before it
 /// runs; that `io_context` must be run by one thread and outlive the client. Operations may be started, cancelled and

@@ -84,7 +84,13 @@ WEIR_DECL connection::~connection() {
         std::exchange(each, each->next_in_inbox)->destroy();
 }
 
-WEIR_DECL void connection::start() { connect(); }
+// Not at once: the context may be run much later, and the time of the attempt would be over by then.
+WEIR_DECL void connection::start() {
+    asio::post(context_, [self = shared_from_this()] {
+        if (self->state_ != state::closed)
+            self->connect();
+    });
+}
 
 WEIR_DECL void connection::close() {
     if (state_ == state::closed)

@@ -1,0 +1,190 @@
+// Our client against a raw hiredis loop that pipelines by hand, on one unix socket, one script: how many operations a
+// second, and how much client CPU each. Rounds are interleaved, figures are medians, and only the ratios mean anything.
+#include <weir/weir.hpp>
+
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/use_awaitable.hpp>
+
+#include <algorithm>
+#include <cstdio>
+#include <ctime>
+#include <functional>
+#include <hiredis/hiredis.h>
+#include <memory>
+#include <stdexcept>
+#include <vector>
+
+namespace {
+
+using namespace weir;
+using redis::client;
+
+constexpr int rounds = 7;
+
+redis::script const& increment() {
+    static redis::script const code("increment", "return redis.call('INCR', KEYS[1])");
+    return code;
+}
+
+double seconds(clockid_t clock) {
+    timespec now{};
+    ::clock_gettime(clock, &now);
+    return static_cast<double>(now.tv_sec) + static_cast<double>(now.tv_nsec) * 1e-9;
+}
+
+struct figures {
+    double per_second;
+    double cpu_microseconds;
+};
+
+figures measure(int operations, std::function<void()> const& body) {
+    auto const wall = seconds(CLOCK_MONOTONIC), cpu = seconds(CLOCK_THREAD_CPUTIME_ID);
+    body();
+    return {operations / (seconds(CLOCK_MONOTONIC) - wall),
+            (seconds(CLOCK_THREAD_CPUTIME_ID) - cpu) / operations * 1e6};
+}
+
+// `depth` commands in one write, then `depth` replies, and so on.
+class hiredis_loop {
+public:
+    explicit hiredis_loop(std::string const& path)
+        : context_(::redisConnectUnix(path.c_str()), &::redisFree) {
+        if (!context_ || context_->err)
+            throw std::runtime_error("hiredis does not connect to " + path);
+        ::freeReplyObject(::redisCommand(context_.get(), "SCRIPT LOAD %s", increment().source().c_str()));
+    }
+
+    void run(int operations, int depth) {
+        char const* arguments[] = {"EVALSHA", increment().sha1().c_str(), "1", "counter"};
+        std::size_t const sizes[] = {7, 40, 1, 7};
+        for (int done = 0; done < operations; done += depth) {
+            for (int i = 0; i < depth; ++i)
+                ::redisAppendCommandArgv(context_.get(), 4, arguments, sizes);
+            for (int i = 0; i < depth; ++i) {
+                void* reply = nullptr;
+                if (::redisGetReply(context_.get(), &reply) != REDIS_OK)
+                    throw std::runtime_error(context_->errstr);
+                ::freeReplyObject(reply);
+            }
+        }
+    }
+
+private:
+    std::unique_ptr<redisContext, decltype(&::redisFree)> context_;
+};
+
+class weir_loop {
+public:
+    explicit weir_loop(std::string const& url)
+        : redis_(io_, options(url)) {}
+
+    // `depth` coroutines, each executing one operation after another.
+    void with_coroutines(int operations, int depth) {
+        int left = operations, running = depth;
+        auto const lane = [&]() -> asio::awaitable<void> {
+            redis::command what;
+            redis::int_sink<1> sink(1);
+            while (left-- > 0) {
+                what.clear().evalsha(increment(), 1, 0).arg("counter");
+                co_await redis_.async_exec(what, sink, {}, asio::use_awaitable);
+            }
+        };
+        for (int i = 0; i < depth; ++i)
+            asio::co_spawn(io_, lane, [&](std::exception_ptr thrown) {
+                if (thrown)
+                    std::rethrow_exception(thrown);
+                if (--running == 0)
+                    io_.stop();
+            });
+        io_.restart();
+        io_.run();
+    }
+
+    void with_callbacks(int operations, int depth) {
+        int left = operations, running = depth;
+        struct lane {
+            weir_loop& self;
+            int& left;
+            int& running;
+            redis::command what;
+            redis::int_sink<1> sink{1};
+            void next() {
+                if (left-- <= 0) {
+                    if (--running == 0)
+                        self.io_.stop();
+                    return;
+                }
+                what.clear().evalsha(increment(), 1, 0).arg("counter");
+                self.redis_.async_exec(what, sink, {}, [this](error_code ec) {
+                    if (ec)
+                        throw boost::system::system_error(ec);
+                    next();
+                });
+            }
+        };
+        std::vector<std::unique_ptr<lane>> lanes;
+        for (int i = 0; i < depth; ++i)
+            lanes.push_back(std::make_unique<lane>(*this, left, running));
+        for (auto& each : lanes)
+            each->next();
+        io_.restart();
+        io_.run();
+    }
+
+private:
+    static redis::client_options options(std::string const& url) {
+        redis::client_options result;
+        error_code ec;
+        result.server = redis::parse_url(url, ec);
+        result.timeout = std::chrono::seconds{5};
+        result.scripts = {&increment()};
+        return result;
+    }
+
+    asio::io_context io_;
+    client redis_;
+};
+
+double median(std::vector<double> values) {
+    std::nth_element(values.begin(), values.begin() + rounds / 2, values.end());
+    return values[rounds / 2];
+}
+
+void compare(hiredis_loop& raw, weir_loop& ours, int depth) {
+    auto const operations = depth == 1 ? 30'000 : 200'000;
+    std::vector<double> raw_rate, raw_cpu;
+    std::vector<double> rate[2], cpu[2];
+    for (int round = 0; round < rounds; ++round) {
+        auto const base = measure(operations, [&] { raw.run(operations, depth); });
+        figures const mine[] = {measure(operations, [&] { ours.with_callbacks(operations, depth); }),
+                                measure(operations, [&] { ours.with_coroutines(operations, depth); })};
+        raw_rate.push_back(base.per_second);
+        raw_cpu.push_back(base.cpu_microseconds);
+        for (int i = 0; i < 2; ++i) {
+            rate[i].push_back(mine[i].per_second / base.per_second);
+            cpu[i].push_back(mine[i].cpu_microseconds / base.cpu_microseconds);
+        }
+    }
+    std::printf("%5d | %9.0f %6.2f us | %8.2f %8.2f | %8.2f %8.2f\n", depth, median(raw_rate), median(raw_cpu),
+                median(rate[0]), median(cpu[0]), median(rate[1]), median(cpu[1]));
+}
+
+} // namespace
+
+int main() {
+    try {
+        auto const server = redis::embedded_server::start();
+        error_code ec;
+        hiredis_loop raw(redis::parse_url(server.url(), ec).path);
+        weir_loop ours(server.url());
+        std::printf("EVALSHA over a unix socket; medians of %d interleaved rounds; ratios to hiredis\n", rounds);
+        std::printf("      |      raw hiredis     |    callbacks      |    coroutines\n");
+        std::printf("depth |     ops/s    CPU/op |    ops/s      CPU |    ops/s      CPU\n");
+        for (int depth : {1, 16, 128})
+            compare(raw, ours, depth);
+        return 0;
+    } catch (std::exception const& e) {
+        std::fprintf(stderr, "%s\n", e.what());
+        return 1;
+    }
+}
