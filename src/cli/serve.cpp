@@ -98,26 +98,56 @@ log::level level_of(proxy::log_level value) {
     return log::level::error;
 }
 
-/// Serves until a signal says to end: the first drains, the second breaks off.
+/// What signals do to a server: SIGINT and SIGTERM drain, a second one breaks off; SIGHUP, which many mean to reload
+/// by, is answered in the log instead of ending the program.
+class signal_watch {
+public:
+    signal_watch(proxy::server& server, std::chrono::milliseconds drain, asio::signal_set& signals, log& to)
+        : server_(server)
+        , drain_(drain)
+        , signals_(signals)
+        , log_(to) {
+        wait();
+    }
+
+private:
+    void wait() {
+        signals_.async_wait([this](error_code ec, int number) {
+            if (ec)
+                return;
+            act(number);
+            wait();
+        });
+    }
+
+    void act(int number) {
+        if (number == SIGHUP) {
+            log_.write(log::level::warning, "SIGHUP: reloading is not supported by this version: restart to change the "
+                                            "configuration");
+        } else if (!server_.draining()) {
+            log_.write(log::level::info,
+                       "draining: running requests have " + config::format_duration(drain_) + " to finish",
+                       {{"event", "drain"}});
+            server_.begin_drain(drain_);
+        } else {
+            log_.write(log::level::warning, "second signal: breaking off", {{"event", "stop"}});
+            server_.stop();
+        }
+    }
+
+    proxy::server& server_;
+    std::chrono::milliseconds drain_;
+    asio::signal_set& signals_;
+    log& log_;
+};
+
+/// Serves until the server has ended.
 void serve_until_signalled(proxy::server& server, std::chrono::milliseconds drain, asio::io_context& io,
                            asio::signal_set& signals, log& to) {
+    signal_watch watch(server, drain, signals, to);
     std::thread waiter([&] {
         server.wait();
         io.stop();
-    });
-    auto again = [&](error_code ec, int) {
-        if (ec)
-            return;
-        to.write(log::level::warning, "second signal: breaking off", {{"event", "stop"}});
-        server.stop();
-    };
-    signals.async_wait([&](error_code ec, int) {
-        if (ec)
-            return;
-        to.write(log::level::info, "draining: running requests have " + config::format_duration(drain) + " to finish",
-                 {{"event", "drain"}});
-        server.begin_drain(drain);
-        signals.async_wait(again);
     });
     io.run();
     waiter.join();
@@ -133,7 +163,7 @@ int run_command(serve_options const& options, bool json) {
     auto const& settings = *loaded.value;
 
     asio::io_context io(1);
-    asio::signal_set signals(io, SIGINT, SIGTERM); // from here on, so that no signal is lost while starting
+    asio::signal_set signals(io, SIGINT, SIGTERM, SIGHUP); // from here on, so that no signal is lost while starting
     proxy::server_options how;
     how.log = [&](proxy::log_level level, std::string_view message) { to.write(level_of(level), message); };
     std::optional<limit_store> store;

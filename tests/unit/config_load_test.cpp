@@ -264,4 +264,12 @@ TEST(config_load, the_schema_knows_exactly_the_fields_that_are_read) {
     }
 }
 
+TEST(config_load, the_documentation_names_every_field) {
+    std::ifstream file(WEIR_SOURCE_DIR "/docs/configuration.md");
+    std::string text(std::istreambuf_iterator<char>(file), {});
+    for (auto const& object : describe_fields())
+        for (auto name : object.fields)
+            EXPECT_THAT(text, HasSubstr('`' + std::string(name) + '`')) << object.definition;
+}
+
 } // namespace
