@@ -105,18 +105,24 @@ void add_serve(CLI::App& parent, chosen& result) {
     auto* app = add_command(parent, result, "serve", "Run the reverse proxy", options, serve_notes);
     add_config(*app, options->config_file);
     app->add_option("-l,--listen", options->listen, "Where clients connect; may be repeated; port 0 takes a free one")
-        ->type_name("ADDRESS:PORT");
+        ->type_name("ADDRESS:PORT")
+        ->allow_extra_args(false);
     app->add_option("-u,--upstream", options->upstreams, "Service behind the proxy; repeated: in turn")
-        ->type_name("URL");
+        ->type_name("URL")
+        ->allow_extra_args(false);
     app->add_option("--limit", options->limits, "Such as 100/1m, or NAME=100/1m; may be repeated: all must admit")
-        ->type_name("N/WINDOW");
+        ->type_name("N/WINDOW")
+        ->allow_extra_args(false);
     app->add_option("--per", options->per, "What is counted: user, ip, header:NAME, *; repeated: combined")
-        ->type_name("PART");
+        ->type_name("PART")
+        ->allow_extra_args(false);
     app->add_option("--identity", options->identity, "How to know a user: header:NAME or ip; repeated: the first found")
-        ->type_name("SOURCE");
+        ->type_name("SOURCE")
+        ->allow_extra_args(false);
     app->add_option("--trusted-proxy", options->trusted_proxies,
                     "Peer whose X-Forwarded-For is believed; may be repeated")
-        ->type_name("NETWORK");
+        ->type_name("NETWORK")
+        ->allow_extra_args(false);
     app->add_option("--on-redis-failure", options->on_redis_failure,
                     "What decides while Redis is away: local, open or closed")
         ->type_name("POLICY");
@@ -143,8 +149,12 @@ void add_demo(CLI::App& parent, chosen& result) {
 void add_rule(CLI::App& app, rule_options& which, bool needed) {
     app.add_option("--user", which.user, "Who: what the rule counts by")->type_name("U")->required();
     app.add_option("--endpoint", which.endpoint, "For what: a route's name or a path")->type_name("E")->required();
-    app.add_option("--limit", which.limits, "A rule as 10/1m or NAME=10/1m; may be repeated")->type_name("N/WINDOW");
-    app.add_option("--rule", which.rules, "A limit of the configuration file; may be repeated")->type_name("NAME");
+    app.add_option("--limit", which.limits, "A rule as 10/1m or NAME=10/1m; may be repeated")
+        ->type_name("N/WINDOW")
+        ->allow_extra_args(false);
+    app.add_option("--rule", which.rules, "A limit of the configuration file; may be repeated")
+        ->type_name("NAME")
+        ->allow_extra_args(false);
     add_config(app, which.config_file);
     add_redis(app, which.redis);
     app.add_option("--key-prefix", which.key_prefix, "Stands before every key")->type_name("TEXT");
