@@ -22,12 +22,17 @@ namespace {
 constexpr std::chrono::milliseconds start_timeout{2000};
 
 /// Prints all that is wrong with a configuration; false: nothing that keeps it from serving.
-bool report_errors(config::loaded const& loaded, std::string const& file, log& to) {
-    for (auto const& found : loaded.issues)
+bool report_errors(config::loaded const& loaded, std::string const& file, bool json, log& to) {
+    for (auto const& found : loaded.issues) {
+        auto line = to_string(found, file.empty() ? "weir serve" : file);
         if (found.level == config::issue::severity::warning)
-            to.write(log::level::warning, to_string(found, file.empty() ? "weir serve" : file));
+            to.write(log::level::warning, line);
+        else if (json)
+            to.write(log::level::error, line,
+                     {{"pointer", found.pointer}, {"line", found.line}, {"column", found.column}});
         else
-            std::cerr << to_string(found, file.empty() ? "weir serve" : file) << '\n';
+            std::cerr << line << '\n';
+    }
     return !loaded.value;
 }
 
@@ -158,7 +163,7 @@ void serve_until_signalled(proxy::server& server, std::chrono::milliseconds drai
 int run_command(serve_options const& options, bool json) {
     log to(parse_log_level(options.log_level), json ? log::format::json : parse_log_format(options.log_format));
     auto loaded = serve_config(options);
-    if (report_errors(loaded, options.config_file, to))
+    if (report_errors(loaded, options.config_file, json, to))
         return exit_no;
     auto const& settings = *loaded.value;
 

@@ -114,6 +114,9 @@ TEST(cli_serve, every_wrong_flag_is_named) {
     EXPECT_EQ(result.code, 1);
     for (auto flag : {"--listen: ", "--upstream: ", "--limit: ", "--per: ", "--identity: ", "--workers: "})
         EXPECT_THAT(result.err, HasSubstr(std::string("weir serve: ") + flag));
+    auto as_json = run_program({"serve", "--listen", "local:80", "--upstream", "http://a", "--json"});
+    EXPECT_EQ(as_json.code, 1);
+    EXPECT_EQ(json::parse(as_json.err)["pointer"], "--listen");
 }
 
 TEST(cli_serve, the_demo_keeps_its_promises) {

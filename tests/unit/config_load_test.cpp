@@ -3,8 +3,10 @@
 #include <gmock/gmock.h>
 #include <nlohmann/json.hpp>
 
+#include <algorithm>
 #include <cstdlib>
 #include <fstream>
+#include <random>
 
 namespace {
 
@@ -261,6 +263,32 @@ TEST(config_load, the_schema_knows_exactly_the_fields_that_are_read) {
         EXPECT_EQ(definition.at("additionalProperties"), false) << object.definition;
         auto required = definition.value("required", std::vector<std::string>{});
         EXPECT_THAT(required, testing::UnorderedElementsAreArray(object.required)) << object.definition;
+    }
+}
+
+TEST(config_load, whatever_the_text_each_complaint_has_a_place_in_it) {
+    std::ifstream file(WEIR_SOURCE_DIR "/examples/weir.json");
+    std::string const whole(std::istreambuf_iterator<char>(file), {});
+    auto const lines = static_cast<std::size_t>(std::count(whole.begin(), whole.end(), '\n')) + 1;
+    auto check = [&](std::string const& text) {
+        auto result = load_text(text);
+        auto errors = std::count_if(result.issues.begin(), result.issues.end(),
+                                    [](issue const& i) { return i.level == issue::severity::error; });
+        ASSERT_EQ(result.value == nullptr, errors > 0) << text;
+        for (auto const& found : result.issues) {
+            ASSERT_GE(found.line, 1U);
+            ASSERT_LE(found.line, lines);
+            ASSERT_FALSE(found.message.empty());
+        }
+    };
+    for (std::size_t size = 0; size < whole.size(); size += 7)
+        check(whole.substr(0, size));
+    std::minstd_rand random(1);
+    for (int i = 0; i < 1000; ++i) {
+        auto text = whole;
+        for (int change = 0; change < 3; ++change)
+            text[random() % text.size()] = "{}[]\",:0-x$*/"[random() % 14];
+        check(text);
     }
 }
 
