@@ -12,8 +12,6 @@ using std::chrono::hours;
 using std::chrono::minutes;
 using std::chrono::seconds;
 
-constexpr std::uint64_t any_number = std::numeric_limits<std::uint64_t>::max();
-
 // Each object of the language has a table of its fields. Those without a function belong to later versions: they are
 // refused by name, because a protection that is written down and not there is worse than an error.
 
