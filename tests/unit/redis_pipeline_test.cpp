@@ -43,8 +43,8 @@ private:
 
 class redis_pipeline : public testing::Test {
 protected:
+    std::deque<probe> probes; // outlive the pipeline, which destroys what it still holds
     pipeline under_test{redis::pipeline_limits{}, nullptr};
-    std::deque<probe> probes;
 
     probe& make(command what, std::chrono::milliseconds deadline = 1000ms) {
         return probes.emplace_back(std::move(what), deadline);
@@ -139,8 +139,8 @@ TEST_F(redis_pipeline, gathers_the_next_batch_while_one_is_being_written) {
 TEST_F(redis_pipeline, a_batch_ends_at_its_limit_but_a_long_command_goes_whole) {
     redis::pipeline_limits limits;
     limits.max_batch_bytes = 100;
-    pipeline small{limits, nullptr};
     probe first(command("ECHO", std::string(300, 'x'))), second(command("PING"));
+    pipeline small{limits, nullptr};
     small.connected();
     small.open();
     small.submit(first, at(0ms));
@@ -462,10 +462,10 @@ TEST_F(redis_pipeline, a_ping_is_answered_to_nobody) {
 TEST_F(redis_pipeline, replies_outstanding_are_bounded_tombstones_included) {
     redis::pipeline_limits limits;
     limits.max_queued_operations = 4;
+    std::deque<probe> all;
     pipeline small{limits, nullptr};
     small.connected();
     small.open();
-    std::deque<probe> all;
     for (int i = 0; i < 4; ++i)
         small.submit(all.emplace_back(command("PING"), 10ms), at(0ms));
     small.written(small.prepare_write().size());
