@@ -15,11 +15,11 @@ class key_part {
 public:
     constexpr key_part() = default;
     constexpr key_part(std::string_view text)
-        : text_(text) {} // NOLINT(google-explicit-constructor)
+        : text_(text) {}
     constexpr key_part(const char* text)
-        : text_(text) {} // NOLINT(google-explicit-constructor)
+        : text_(text) {}
     key_part(std::string const& text)
-        : text_(text) {} // NOLINT(google-explicit-constructor)
+        : text_(text) {}
     static constexpr key_part any() noexcept {
         key_part part;
         part.any_ = true;

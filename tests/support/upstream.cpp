@@ -139,7 +139,8 @@ void upstream::connection::wait_for_close() {
         socket_.read_some(asio::buffer(bytes), ec);
 }
 
-upstream::upstream(script serve) : serve_(std::move(serve)) {
+upstream::upstream(script serve)
+    : serve_(std::move(serve)) {
     acceptor_.open(tcp::v4());
     acceptor_.bind({asio::ip::address_v4::loopback(), 0});
     acceptor_.listen(1024);

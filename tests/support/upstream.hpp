@@ -37,7 +37,8 @@ public:
     /// One accepted connection. Its functions throw when the peer is gone, which ends the connection's thread quietly.
     class connection {
     public:
-        explicit connection(boost::asio::ip::tcp::socket socket) : socket_(std::move(socket)) {}
+        explicit connection(boost::asio::ip::tcp::socket socket)
+            : socket_(std::move(socket)) {}
 
         /// Reads one request with its body. Throws at the end of the connection.
         upstream_request read();

@@ -32,7 +32,8 @@ TEST(error, not_sent_and_outcome_unknown_are_told_apart) {
 
 TEST(error, replies_of_a_real_server_map_to_their_codes) {
     EXPECT_EQ(weir::error_of_reply("NOSCRIPT No matching script. Please use EVAL."), errc::no_script);
-    EXPECT_EQ(weir::error_of_reply("WRONGPASS invalid username-password pair or user is disabled."), errc::wrong_password);
+    EXPECT_EQ(weir::error_of_reply("WRONGPASS invalid username-password pair or user is disabled."),
+              errc::wrong_password);
     EXPECT_EQ(weir::error_of_reply("OOM command not allowed when used memory > 'maxmemory'."), errc::out_of_memory);
     EXPECT_EQ(weir::error_of_reply("ERR max number of clients reached"), errc::max_clients);
     EXPECT_EQ(weir::error_of_reply("ERR unknown command 'FOO'"), errc::server_error);

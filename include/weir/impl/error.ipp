@@ -55,11 +55,16 @@ inline const error_text* find_error_text(int value) noexcept {
 
 inline bool is_of_kind(errc code, kind value) noexcept {
     switch (value) {
-    case kind::not_sent: return code >= errc::not_connected && code <= errc::client_closed;
-    case kind::outcome_unknown: return code >= errc::timed_out && code <= errc::connection_lost;
-    case kind::refused: return code >= errc::no_auth && code <= errc::server_error;
-    case kind::authentication: return code >= errc::no_auth && code <= errc::no_permission;
-    case kind::broken: return code == errc::unexpected_reply || code == errc::protocol_error;
+    case kind::not_sent:
+        return code >= errc::not_connected && code <= errc::client_closed;
+    case kind::outcome_unknown:
+        return code >= errc::timed_out && code <= errc::connection_lost;
+    case kind::refused:
+        return code >= errc::no_auth && code <= errc::server_error;
+    case kind::authentication:
+        return code >= errc::no_auth && code <= errc::no_permission;
+    case kind::broken:
+        return code == errc::unexpected_reply || code == errc::protocol_error;
     }
     return false;
 }
@@ -80,11 +85,16 @@ public:
 
     std::string message(int value) const override {
         switch (static_cast<kind>(value)) {
-        case kind::not_sent: return "not sent";
-        case kind::outcome_unknown: return "outcome unknown";
-        case kind::refused: return "refused by Redis";
-        case kind::authentication: return "authentication failed";
-        case kind::broken: return "reply not understood";
+        case kind::not_sent:
+            return "not sent";
+        case kind::outcome_unknown:
+            return "outcome unknown";
+        case kind::refused:
+            return "refused by Redis";
+        case kind::authentication:
+            return "authentication failed";
+        case kind::broken:
+            return "reply not understood";
         }
         return "unknown kind";
     }
