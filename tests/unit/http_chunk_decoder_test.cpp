@@ -82,7 +82,7 @@ TEST(http_chunk_decoder, checks_and_drops_trailers) {
     auto const result = decode("0\r\nVary: *\r\nContent-Length: 7\r\nempty:\r\n\r\nrest");
     EXPECT_EQ(result.last, state::end);
     EXPECT_EQ(result.body, "");
-    EXPECT_EQ(result.consumed, 43U);
+    EXPECT_EQ(result.consumed, 41U); // all but "rest"
     std::string many = "0\r\n";
     for (int i = 0; i < 64; ++i)
         many += "A: b\r\n";
