@@ -98,7 +98,7 @@ private:
     WEIR_DECL void on_step(handshake_step const& step);
     WEIR_DECL void opened();
     WEIR_DECL void attempt_failed(errc why, std::string text);
-    WEIR_DECL void lost(errc why, std::string text);
+    WEIR_DECL void lost(errc why, std::string const& text);
     WEIR_DECL void reconnect_after(std::chrono::milliseconds pause);
     WEIR_DECL std::chrono::milliseconds next_pause();
 

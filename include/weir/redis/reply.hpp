@@ -83,6 +83,7 @@ struct int_storage {
 
 /// One integer, or an array of up to `N` integers; anything else is `errc::unexpected_reply`.
 template <std::size_t N>
+// NOLINTNEXTLINE(cppcoreguidelines-virtual-class-destructor): final
 class int_sink final : private detail::int_storage<N>, public int_sink_base {
 public:
     /// Where `exact` is given, any other number of integers is `errc::unexpected_reply`.
@@ -91,7 +92,7 @@ public:
 };
 
 /// Drops whatever comes; an error reply still fails the operation.
-class ignore_sink final : public reply_sink {
+class ignore_sink final : public reply_sink { // NOLINT(cppcoreguidelines-virtual-class-destructor): final
 public:
     void begin() override {}
     void on_integer(std::int64_t, int) override {}
@@ -103,7 +104,7 @@ public:
 };
 
 /// One bulk string, one status, or nil; anything else is `errc::unexpected_reply`. Keeps its memory between replies.
-class string_sink final : public reply_sink {
+class string_sink final : public reply_sink { // NOLINT(cppcoreguidelines-virtual-class-destructor): final
 public:
     /// False where the reply was nil.
     bool has_value() const noexcept { return has_value_; }
@@ -128,7 +129,7 @@ private:
 
 /// Any reply: its elements in the order of the wire (an array before its elements), their texts in one block. Keeps
 /// its memory between replies, so that a reused one allocates nothing in the steady state.
-class flat_reply final : public reply_sink {
+class flat_reply final : public reply_sink { // NOLINT(cppcoreguidelines-virtual-class-destructor): final
 public:
     enum class type : std::uint8_t { nil, integer, string, array, error };
 

@@ -283,7 +283,7 @@ WEIR_DECL void connection::attempt_failed(errc why, std::string text) {
     schedule();
 }
 
-WEIR_DECL void connection::lost(errc why, std::string text) {
+WEIR_DECL void connection::lost(errc why, std::string const& text) {
     ++attempt_;
     transport_.close();
     last_error_ = why;
@@ -374,7 +374,7 @@ WEIR_DECL void connection::on_read(error_code ec, std::size_t size) {
     if (text.empty())
         read();
     else if (state_ == state::open)
-        lost(why, std::move(text));
+        lost(why, text);
     else
         attempt_failed(why == errc::connection_lost ? errc::not_connected : why,
                        options_.server.display() + ": " + text);
