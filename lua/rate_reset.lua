@@ -12,9 +12,10 @@ local s = redis.call('GET', KEYS[1])
 if not s then return 0 end
 local forget = {}
 for _, id in ipairs(ARGV) do forget[id] = true end
-local kept, forgotten, p = {}, 0, 1
+local kept, forgotten, p = {string.sub(s, 1, 12)}, 0, 13
 while p < #s do
-  local stop = p + 18 + 12 * struct.unpack('>I2', s, p + 4)
+  local size = struct.unpack('>I2', s, p + 5)
+  local stop = size > 0 and p + 12 + size or #s + 1
   if forget[string.sub(s, p, p + 3)] then
     forgotten = forgotten + 1
   else
@@ -22,7 +23,7 @@ while p < #s do
   end
   p = stop
 end
-if #kept == 0 then
+if #kept == 1 then
   redis.call('UNLINK', KEYS[1])
 elseif forgotten > 0 then
   redis.call('SET', KEYS[1], table.concat(kept), 'KEEPTTL')

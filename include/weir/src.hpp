@@ -18,6 +18,7 @@
 #include <weir/rate_limit/impl/check_script.ipp>
 #include <weir/rate_limit/impl/limiter.ipp>
 #include <weir/rate_limit/impl/local_engine.ipp>
+#include <weir/rate_limit/impl/window.ipp>
 #include <weir/redis/impl/command.ipp>
 #include <weir/redis/impl/connection.ipp>
 #include <weir/redis/impl/embedded_server.ipp>

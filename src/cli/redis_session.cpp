@@ -25,7 +25,7 @@ std::string remedy_of(errc code, redis::address const& where) {
                                         "password accepts none)";
     case errc::no_permission:
         return "give the user what Weir needs: ACL SETUSER USER ~rate:* +evalsha +script|load +client|setname +select "
-               "+ping +time +get +set +pttl +unlink";
+               "+ping +time +get +set +psetex +append +setrange +unlink";
     case errc::loading:
         return "it is reading its data from disk: try again when it has finished";
     case errc::max_clients:

@@ -210,7 +210,7 @@ TEST(cli_program, doctor_finds_missing_permissions_and_a_full_memory) {
     EXPECT_EQ(level_of("decisions"), "problem") << "GET and SET are not allowed";
 
     redis.run({"ACL", "SETUSER", "enough", "on", ">pass", "~rate:*", "+evalsha", "+script|load", "+client|setname",
-               "+select", "+ping", "+time", "+get", "+set", "+pttl", "+unlink"});
+               "+select", "+ping", "+time", "+get", "+set", "+psetex", "+append", "+setrange", "+unlink"});
     auto enough = run_program({"doctor", "--redis", "redis://enough:pass@127.0.0.1:" + std::to_string(redis.port())});
     EXPECT_EQ(enough.code, 0) << "docs/commands.md: what a user needs\n" << enough.out << enough.err;
 

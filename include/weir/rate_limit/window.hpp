@@ -1,8 +1,8 @@
 #pragma once
 
+#include <weir/detail/config.hpp>
 #include <weir/rate_limit/rule.hpp>
 
-#include <algorithm>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -10,29 +10,37 @@
 
 namespace weir {
 
-/// How a sliding window keeps its charges: every charge is an entry of its own while few are live; beyond `keep` of
-/// them, charges within `width` of the opening of the newest entry share it. An entry counts in full until a window
-/// after its last charge, so that sharing counts a charge at most `width` too long and never too short.
-struct window_shape {
-    std::chrono::microseconds width{0};
-    std::uint16_t keep = 0xffff;
-};
-
-/// Limits up to this are exact: no charges ever share an entry.
+/// Limits up to this are exact: the time of every unit charged is kept.
 inline constexpr std::uint64_t exact_limit = 128;
 
-/// Past `exact_limit`, a charge counts at most `window / window_slots` too long.
+/// Past `exact_limit`, units are counted by slots of this part of a window, and count at most one slot too long.
 inline constexpr int window_slots = 32;
 
-inline window_shape shape_of(rule const& r) noexcept {
-    if (r.limit <= exact_limit)
-        return {};
-    return {std::chrono::microseconds{r.window} / window_slots, static_cast<std::uint16_t>(window_slots)};
+/// How a sliding window keeps what was charged. A log keeps the time of each unit, rounded up to `unit` (1 us for
+/// windows up to 8 minutes, below a 500 millionth of the window for longer ones); counters keep one sum for each slot
+/// of time of length `unit`, and a slot counts in full until a window after its end. So a unit may count up to one
+/// `unit` too long, and never too short.
+struct window_shape {
+    /// The number of the algorithm in lua/rate_check.lua: 1 a log, 34, 36 and 38 counters of 2, 4 and 6 bytes.
+    std::uint8_t kind = 1;
+    std::chrono::microseconds unit{1};
+
+    bool log() const noexcept { return kind == 1; }
+    friend bool operator==(window_shape const&, window_shape const&) = default;
+};
+
+inline window_shape shape_of(std::uint64_t limit, std::chrono::microseconds window) noexcept {
+    // Times are kept modulo 2^32 units, and what is kept is at most two and a quarter windows old.
+    std::int64_t const units = limit <= exact_limit ? std::int64_t{1} << 29 : window_slots;
+    std::uint8_t const counters = limit < (1u << 16) ? 34 : limit < (std::uint64_t{1} << 32) ? 36 : 38;
+    return {limit <= exact_limit ? std::uint8_t{1} : counters,
+            std::chrono::microseconds{(window.count() + units - 1) / units}};
 }
 
-/// The sliding window of one rule and one key in memory: what lua/rate_check.lua keeps in Redis.
+/// The sliding window of one rule and one key in memory: what lua/rate_check.lua keeps in Redis, to the microsecond.
 ///
-/// Time is an argument and never steps back. Distinct objects: safe; shared objects: unsafe.
+/// Time is an argument, not negative, and never steps back. A rule may change between calls: what was charged under
+/// another shape counts as charged when the last of it was. Distinct objects: safe; shared objects: unsafe.
 class sliding_window {
 public:
     using microseconds = std::chrono::microseconds;
@@ -46,66 +54,29 @@ public:
     };
 
     /// Whether `cost` units have room at `now`; 0 asks for room for one. Charges nothing.
-    answer ask(microseconds now, std::uint64_t limit, microseconds window, std::uint64_t cost) const {
-        auto const first = first_live(now, window);
-        auto const before = first < entries_.size() ? entries_[first].before : total_;
-        auto const used = total_ - before;
-        auto const need = std::max<std::uint64_t>(cost, 1);
-        answer result;
-        result.admitted = need <= limit && used + need <= limit;
-        result.remaining = limit > used ? limit - used : 0;
-        if (first < entries_.size())
-            result.reset_after = entries_.back().last + window - now;
-        if (need > limit)
-            result.retry_after = microseconds{-1};
-        else if (!result.admitted)
-            result.retry_after = entries_[first_to_leave(first, before + used + need - limit)].last + window - now;
-        return result;
-    }
+    WEIR_DECL answer ask(microseconds now, std::uint64_t limit, microseconds window, std::uint64_t cost);
 
-    /// Charges `cost` units at `now`. Precondition: `ask` admitted them at that time.
-    void charge(microseconds now, microseconds window, window_shape shape, std::uint64_t cost) {
-        entries_.erase(entries_.begin(), entries_.begin() + static_cast<std::ptrdiff_t>(first_live(now, window)));
-        if (!entries_.empty() && entries_.size() >= shape.keep && now - open_ < shape.width) {
-            entries_.back().last = now;
-        } else {
-            entries_.push_back({now, total_});
-            open_ = now;
-        }
-        total_ += cost;
-    }
+    /// Charges `cost` units at `now`. Precondition: `ask` admitted them at that time, with nothing in between.
+    WEIR_DECL void charge(microseconds now, std::uint64_t cost);
 
-    /// Whether nothing counts any more at `now`.
-    bool idle(microseconds now, microseconds window) const noexcept {
-        return entries_.empty() || now - entries_.back().last >= window;
-    }
-
-    std::size_t entry_count() const noexcept { return entries_.size(); }
+    /// Times or counts kept.
+    std::size_t size() const noexcept { return kept_.size(); }
 
 private:
-    struct entry {
-        microseconds last;
-        /// Units charged before this entry.
-        std::uint64_t before;
-    };
+    WEIR_DECL void adapt(microseconds now, std::uint64_t limit, microseconds window);
+    WEIR_DECL void drop_expired(microseconds now, microseconds window);
+    WEIR_DECL microseconds end_of_newest(microseconds window) const;
+    WEIR_DECL microseconds end_of(std::uint64_t units, microseconds window) const;
 
-    std::size_t first_live(microseconds now, microseconds window) const {
-        auto const live = std::partition_point(entries_.begin(), entries_.end(),
-                                               [&](entry const& e) { return now - e.last >= window; });
-        return static_cast<std::size_t>(live - entries_.begin());
-    }
-
-    /// The first entry whose end leaves at least `target` units counted as gone.
-    std::size_t first_to_leave(std::size_t first, std::uint64_t target) const {
-        auto index = first;
-        while (index + 1 < entries_.size() && entries_[index + 1].before < target)
-            ++index;
-        return index;
-    }
-
-    std::vector<entry> entries_;
-    microseconds open_{0};
-    std::uint64_t total_ = 0;
+    window_shape shape_;
+    /// A log: the times of the units in `shape_.unit`, oldest first. Counters: the sums, newest slot first.
+    std::vector<std::uint64_t> kept_;
+    std::uint64_t newest_slot_ = 0;
+    std::uint64_t used_ = 0;
 };
 
 } // namespace weir
+
+#if defined(WEIR_HEADER_ONLY)
+#include <weir/rate_limit/impl/window.ipp>
+#endif

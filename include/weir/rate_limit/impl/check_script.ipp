@@ -9,15 +9,15 @@
 namespace weir {
 namespace detail {
 
-/// How much longer than its window a key lives: Redis expires keys by a clock of milliseconds read before the script
-/// reads its own, and a key must never go before its newest entry does.
-inline constexpr std::chrono::milliseconds key_slack{1000};
+/// The bytes of one rule in the argument of lua/rate_check.lua.
+inline constexpr std::size_t packed_rule_size = 30;
 
-/// A big-endian integer of some bytes, as struct.unpack('>In') reads it.
+/// Writes a big-endian integer of some bytes, as struct.unpack('>In') reads it; returns where it ends.
 template <std::size_t Bytes>
-void append_integer(std::string& out, std::uint64_t value) {
-    for (std::size_t i = Bytes; i-- > 0;)
-        out += static_cast<char>(value >> (8 * i) & 0xff);
+char* put_integer(char* to, std::uint64_t value) noexcept {
+    for (std::size_t i = Bytes; i-- > 0; value >>= 8)
+        to[i] = static_cast<char>(value & 0xff);
+    return to + Bytes;
 }
 
 inline std::chrono::milliseconds to_milliseconds(std::int64_t microseconds) noexcept {
@@ -96,30 +96,23 @@ WEIR_DECL std::string_view check_request::key(std::size_t index) const noexcept 
 }
 
 WEIR_DECL void check_request::encode(redis::command& out, redis::script const& code) const {
-    out.clear().evalsha(code, keys_, keys_ + count_);
+    out.clear().evalsha(code, keys_, 1);
     for (std::size_t k = 0; k < keys_; ++k)
         out.arg(key(k));
-    for (std::size_t k = 0; k < keys_; ++k) {
-        auto longest = min_window;
-        for (auto const& one : items())
-            if (one.key == k)
-                longest = std::max(longest, one.rule->window);
-        out.arg(static_cast<std::int64_t>((longest + detail::key_slack).count()));
-    }
-    std::string packed; // 32 bytes: see the head of lua/rate_check.lua
+    std::array<char, max_rules_per_check * detail::packed_rule_size> packed;
+    auto* end = packed.data();
     for (auto const& one : items()) {
-        auto const shape = shape_of(*one.rule);
-        packed.clear();
-        detail::append_integer<1>(packed, one.key + 1);
-        detail::append_integer<4>(packed, rule_id(*one.rule));
-        detail::append_integer<6>(packed, one.rule->limit);
-        detail::append_integer<6>(packed,
-                                  static_cast<std::uint64_t>(std::chrono::microseconds{one.rule->window}.count()));
-        detail::append_integer<6>(packed, static_cast<std::uint64_t>(shape.width.count()));
-        detail::append_integer<2>(packed, shape.keep);
-        detail::append_integer<7>(packed, one.cost);
-        out.arg(packed);
+        auto const window = std::chrono::microseconds{one.rule->window};
+        auto const shape = shape_of(one.rule->limit, window);
+        end = detail::put_integer<1>(end, one.key + 1);
+        end = detail::put_integer<1>(end, shape.kind);
+        end = detail::put_integer<4>(end, rule_id(*one.rule));
+        end = detail::put_integer<6>(end, one.rule->limit);
+        end = detail::put_integer<6>(end, static_cast<std::uint64_t>(window.count()));
+        end = detail::put_integer<5>(end, static_cast<std::uint64_t>(shape.unit.count()));
+        end = detail::put_integer<7>(end, one.cost);
     }
+    out.arg(std::string_view{packed.data(), static_cast<std::size_t>(end - packed.data())});
 }
 
 WEIR_DECL error_code check_request::decode(check_reply const& reply, decision& out) const {

@@ -2,6 +2,7 @@
 
 #include <weir/rate_limit/limiter.hpp>
 
+#include <array>
 #include <set>
 #include <stdexcept>
 
@@ -99,9 +100,9 @@ WEIR_DECL void limiter_state::begin_reset(redis::command& out, key_part user, ke
     append_rate_key(key, options_.key_prefix, user, endpoint, options_.layout);
     out.clear().evalsha(rate_reset_script(), 1, rules_.size()).arg(key);
     for (auto const& one : rules_) {
-        std::string id;
-        append_integer<4>(id, rule_id(one));
-        out.arg(id);
+        std::array<char, 4> id;
+        put_integer<4>(id.data(), rule_id(one));
+        out.arg(std::string_view{id.data(), id.size()});
         options_.local->reset(one, key);
     }
 }

@@ -59,7 +59,7 @@ WEIR_DECL void local_engine::decide(check_request const& request, std::chrono::m
         auto const& item = request.items()[i];
         if (one.outcome != outcome::error_local || item.cost == 0)
             continue;
-        find(*item.rule, request.key(item.key)).window.charge(now, item.rule->window, shape_of(*item.rule), item.cost);
+        find(*item.rule, request.key(item.key)).window.charge(now, item.cost);
         one.remaining -= item.cost;
         one.reset_after = item.rule->window;
     }
