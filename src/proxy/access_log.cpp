@@ -125,42 +125,42 @@ void access_log::add(exchange const& x, std::string_view client, std::string_vie
     if (!file_)
         return;
     auto const text = [this](std::string_view name, std::string_view value) {
-        lines_.append(",\"").append(name).append("\":");
+        lines_ += name;
         http::append_json_string(lines_, value);
     };
     auto const number = [this](std::string_view name, std::uint64_t value) {
-        lines_.append(",\"").append(name).append("\":");
+        lines_ += name;
         append_number(lines_, value);
     };
     auto const seconds = [this](std::string_view name, std::chrono::nanoseconds value) {
-        lines_.append(",\"").append(name).append("\":");
+        lines_ += name;
         append_seconds(lines_, value);
     };
-    lines_ += "{\"time\":\"";
+    lines_ += std::string_view{R"({"time":")"};
     append_time();
     lines_ += '"';
-    text("request_id", x.request_id);
-    text("client", client);
-    text("method", x.request.method);
-    text("path", x.target.path);
-    text("route", route);
-    number("status", x.status);
-    number("bytes_in", x.bytes_in);
-    number("bytes_out", x.bytes_out);
-    seconds("duration", boot_clock::now() - x.started);
-    seconds("admission", x.admission_time);
+    text(R"(,"request_id":)", x.request_id);
+    text(R"(,"client":)", client);
+    text(R"(,"method":)", x.request.method);
+    text(R"(,"path":)", x.target.path);
+    text(R"(,"route":)", route);
+    number(R"(,"status":)", x.status);
+    number(R"(,"bytes_in":)", x.bytes_in);
+    number(R"(,"bytes_out":)", x.bytes_out);
+    seconds(R"(,"duration":)", boot_clock::now() - x.started);
+    seconds(R"(,"admission":)", x.admission_time);
     if (!x.upstream_target.empty()) {
-        text("upstream", x.upstream_target);
-        seconds("upstream_duration", x.upstream_time);
+        text(R"(,"upstream":)", x.upstream_target);
+        seconds(R"(,"upstream_duration":)", x.upstream_time);
     }
     if (!x.decision.rules.empty()) {
         auto const& binding = x.decision.rules[x.decision.binding];
-        text("decision", to_string(binding.outcome));
-        text("rule", binding.rule->name);
+        text(R"(,"decision":)", to_string(binding.outcome));
+        text(R"(,"rule":)", binding.rule->name);
     }
     if (!x.detail.empty())
-        text("detail", x.detail);
-    lines_ += "}\n";
+        text(R"(,"detail":)", x.detail);
+    lines_ += std::string_view{"}\n"};
     if (lines_.size() >= flush_at)
         flush();
 }

@@ -50,15 +50,13 @@ awaitable<bool> admission::decide(exchange& x, http::client_address const& clien
     if (limits.empty())
         co_return true;
     auto const started = boot_clock::now();
-    std::array<charge, max_rules_per_check> charges;
-    std::array<std::string, max_rules_per_check> composed;
     std::size_t n = 0;
     for (auto const index : limits) {
         auto const& limit = config_.limits[index];
-        charges[n] = {&limit.rule, user_of(limit, x, client, composed[n]), endpoint_of(limit, x), cost_of(limit, x)};
+        x.charges[n] = {&limit.rule, user_of(limit, x, client, x.users[n]), endpoint_of(limit, x), cost_of(limit, x)};
         ++n;
     }
-    auto const [ec] = co_await limiter_.async_check(std::span{charges}.first(n), x.decision, use_result);
+    auto const [ec] = co_await limiter_.async_check(std::span{x.charges}.first(n), x.decision, use_result);
     x.admission_time = boot_clock::now() - started;
     counts_.admission.observe(x.admission_time);
     if (ec) { // the configuration promises valid charges, and nobody cancels: refuse rather than let pass unseen
@@ -96,6 +94,7 @@ key_part admission::user_of(config::limit const& limit, exchange const& x, http:
     using type = config::per_part::type;
     if (limit.per.size() == 1)
         return limit.per.front().from == type::everyone ? key_part::any() : key_part{text_of(limit.per.front())};
+    composed.clear();
     for (auto const& part : limit.per) {
         if (part.from == type::everyone)
             continue;

@@ -8,8 +8,10 @@
 #include <weir/http/canonical_target.hpp>
 #include <weir/http/head.hpp>
 #include <weir/metrics/blocks.hpp>
+#include <weir/rate_limit/charge.hpp>
 #include <weir/rate_limit/decision.hpp>
 
+#include <array>
 #include <chrono>
 #include <cstdint>
 #include <optional>
@@ -37,6 +39,9 @@ struct exchange {
     std::string reply;
     /// The field lines by which an answer tells of its quota.
     std::string limit_fields;
+    /// What the limits are asked; `users` holds those made of several parts.
+    std::array<charge, max_rules_per_check> charges;
+    std::array<std::string, max_rules_per_check> users;
     /// What the limits said; without rules where none were asked.
     weir::decision decision;
     /// Why the answer is our own, for the client and the log.

@@ -9,6 +9,7 @@ namespace weir::proxy {
 namespace {
 
 using beast_field = boost::beast::http::field;
+using namespace std::string_view_literals;
 
 /// Fields of a request that are not passed on as they came.
 enum class own : std::uint8_t {
@@ -58,16 +59,16 @@ own classify(http::field const& each) noexcept {
 }
 
 void append_field(std::string& out, std::string_view name, std::string_view value) {
-    out.append(name).append(": ", 2).append(value).append("\r\n", 2);
+    out.append(name).append(": "sv).append(value).append("\r\n"sv);
 }
 
 void append_framing(std::string& out, outgoing_body body) {
     if (body.framing == http::body_framing::chunked) {
-        out.append("Transfer-Encoding: chunked\r\n");
+        out.append("Transfer-Encoding: chunked\r\n"sv);
     } else if (body.framing == http::body_framing::length) {
-        out.append("Content-Length: ");
+        out.append("Content-Length: "sv);
         append_number(out, body.length);
-        out.append("\r\n");
+        out.append("\r\n"sv);
     }
 }
 
@@ -75,29 +76,29 @@ void append_framing(std::string& out, outgoing_body body) {
 void append_list(std::string& out, http::request_head const& request, own which) {
     for (auto const& each : request.fields())
         if (classify(each) == which && !each.value.empty())
-            out.append(each.value).append(", ");
+            out.append(each.value).append(", "sv);
 }
 
 void append_forwarded(std::string& out, http::request_head const& request, client_info const& client, bool had_for,
                       bool had_forwarded) {
-    out.append("X-Forwarded-For: ");
+    out.append("X-Forwarded-For: "sv);
     if (client.trusted && had_for)
         append_list(out, request, own::forwarded_for);
-    out.append(client.peer).append("\r\nForwarded: ");
+    out.append(client.peer).append("\r\nForwarded: "sv);
     if (client.trusted && had_forwarded)
         append_list(out, request, own::forwarded);
     bool const v6 = client.peer.find(':') != std::string_view::npos;
-    out.append(v6 ? "for=\"[" : "for=").append(client.peer).append(v6 ? "]\"" : "");
+    out.append(v6 ? "for=\"["sv : "for="sv).append(client.peer).append(v6 ? "]\""sv : ""sv);
     if (!request.host.empty())
-        out.append(";host=\"").append(request.host).append("\"");
-    out.append(";proto=http\r\n");
+        out.append(";host=\""sv).append(request.host).append("\""sv);
+    out.append(";proto=http\r\n"sv);
 }
 
 /// The start line of a response.
 void append_status(std::string& out, http::response_head const& response) {
-    out.append("HTTP/1.1 ");
+    out.append("HTTP/1.1 "sv);
     append_number(out, response.status);
-    out.append(" ").append(response.reason).append("\r\n");
+    out.append(" "sv).append(response.reason).append("\r\n"sv);
 }
 
 } // namespace
@@ -121,10 +122,10 @@ void choose_request_id(http::request_head const& request, id_source& ids, std::s
 void write_request_head(std::string& out, http::request_head const& request, std::string_view path,
                         std::string_view query, bool has_query, client_info const& client, outgoing_body body,
                         std::string_view request_id, id_source& ids) {
-    out.assign(request.method).append(" ", 1).append(path);
+    out.assign(request.method).append(" "sv).append(path);
     if (has_query)
-        out.append("?", 1).append(query);
-    out.append(" HTTP/1.1\r\nHost: ").append(request.host).append("\r\n", 2);
+        out.append("?"sv).append(query);
+    out.append(" HTTP/1.1\r\nHost: "sv).append(request.host).append("\r\n"sv);
 
     std::string_view host;
     std::string_view proto;
@@ -163,19 +164,19 @@ void write_request_head(std::string& out, http::request_head const& request, std
     append_field(out, "X-Forwarded-Host", client.trusted && !host.empty() ? host : request.host);
     append_field(out, "X-Forwarded-Proto", client.trusted && !proto.empty() ? proto : "http");
     append_field(out, "X-Request-Id", request_id);
-    out.append("traceparent: ");
+    out.append("traceparent: "sv);
     if (is_valid_traceparent(trace)) {
         out.append(trace);
     } else {
-        out.append("00-");
+        out.append("00-"sv);
         ids.append(out, 32);
-        out.append("-");
+        out.append("-"sv);
         ids.append(out, 16);
-        out.append("-00");
+        out.append("-00"sv);
     }
-    out.append(request.version == 10 ? "\r\nVia: 1.0 weir\r\n" : "\r\nVia: 1.1 weir\r\n");
+    out.append(request.version == 10 ? "\r\nVia: 1.0 weir\r\n"sv : "\r\nVia: 1.1 weir\r\n"sv);
     append_framing(out, body);
-    out.append("\r\n", 2);
+    out.append("\r\n"sv);
 }
 
 void write_response_head(std::string& out, http::response_head const& response, outgoing_body body,
@@ -195,14 +196,14 @@ void write_response_head(std::string& out, http::response_head const& response, 
         append_field(out, "Date", ours.date);
     if (!identified)
         append_field(out, "X-Request-Id", ours.request_id);
-    out.append(response.version == 10 ? "Via: 1.0 weir\r\n" : "Via: 1.1 weir\r\n");
+    out.append(response.version == 10 ? "Via: 1.0 weir\r\n"sv : "Via: 1.1 weir\r\n"sv);
     out.append(ours.extra);
     append_framing(out, body);
     if (!ours.keep_alive)
-        out.append("Connection: close\r\n");
+        out.append("Connection: close\r\n"sv);
     else if (ours.client_version == 10)
-        out.append("Connection: keep-alive\r\n");
-    out.append("\r\n", 2);
+        out.append("Connection: keep-alive\r\n"sv);
+    out.append("\r\n"sv);
 }
 
 void write_interim_head(std::string& out, http::response_head const& response) {
@@ -211,7 +212,7 @@ void write_interim_head(std::string& out, http::response_head const& response) {
     for (auto const& each : response.fields())
         if (!http::is_hop_by_hop(response, each))
             append_field(out, each.name, each.value);
-    out.append("\r\n", 2);
+    out.append("\r\n"sv);
 }
 
 } // namespace weir::proxy

@@ -2,6 +2,7 @@
 
 #include <weir/http/json_string.hpp>
 
+#include <array>
 #include <cstddef>
 
 namespace weir::http {
@@ -25,6 +26,14 @@ inline std::size_t utf8_length(std::string_view text) noexcept {
     }
     return 0;
 }
+
+/// Whether a byte stands for itself in a JSON string.
+inline constexpr std::array<bool, 256> json_plain = [] {
+    std::array<bool, 256> plain{};
+    for (std::size_t byte = 0x20; byte < 0x7f; ++byte)
+        plain[byte] = byte != '"' && byte != '\\';
+    return plain;
+}();
 
 inline void append_json_escape(std::string& out, unsigned char byte) {
     switch (byte) {
@@ -60,7 +69,7 @@ WEIR_DECL void append_json_string(std::string& out, std::string_view text) {
     auto const flush = [&] { out.append(text, start, at - start); };
     while (at < text.size()) {
         auto const byte = static_cast<unsigned char>(text[at]);
-        if (byte >= 0x20 && byte < 0x7f && byte != '"' && byte != '\\') {
+        if (detail::json_plain[byte]) {
             ++at;
             continue;
         }

@@ -22,11 +22,16 @@ inline std::uint64_t whole_seconds(std::chrono::milliseconds time) noexcept {
 
 /// A String of RFC 9651 3.3.3.
 inline void append_quoted(std::string& out, std::string_view text) {
+    auto const plain = [](char byte) { return byte >= ' ' && byte <= '~' && byte != '"' && byte != '\\'; };
     out += '"';
-    for (char byte : text) {
-        if (byte == '"' || byte == '\\')
-            out += '\\';
-        out += byte >= ' ' && byte <= '~' ? byte : '?';
+    if (std::all_of(text.begin(), text.end(), plain)) {
+        out += text;
+    } else {
+        for (char byte : text) {
+            if (byte == '"' || byte == '\\')
+                out += '\\';
+            out += byte >= ' ' && byte <= '~' ? byte : '?';
+        }
     }
     out += '"';
 }
@@ -50,9 +55,9 @@ inline void append_draft11(std::string& out, quota_report const& report) {
     for (auto const& rule : report.rules) {
         out += separator;
         append_quoted(out, rule.name);
-        out += ";q=";
+        out += std::string_view{";q="};
         append_integer(out, rule.limit);
-        out += ";w=";
+        out += std::string_view{";w="};
         append_integer(out, whole_seconds(rule.window));
         separator = ", ";
     }
@@ -60,28 +65,28 @@ inline void append_draft11(std::string& out, quota_report const& report) {
     for (auto const& rule : report.rules) {
         out += separator;
         append_quoted(out, rule.name);
-        out += ";r=";
+        out += std::string_view{";r="};
         append_integer(out, rule.remaining);
         if (auto const reset = reset_seconds(report, rule)) {
-            out += ";t=";
+            out += std::string_view{";t="};
             append_integer(out, *reset);
         }
         separator = ", ";
     }
-    out += "\r\n";
+    out += std::string_view{"\r\n"};
 }
 
 inline void append_legacy(std::string& out, quota_report const& report) {
     auto const& rule = report.rules[std::min(report.binding, report.rules.size() - 1)];
-    out += "X-RateLimit-Limit: ";
+    out += std::string_view{"X-RateLimit-Limit: "};
     append_integer(out, rule.limit);
-    out += "\r\nX-RateLimit-Remaining: ";
+    out += std::string_view{"\r\nX-RateLimit-Remaining: "};
     append_integer(out, rule.remaining);
     if (auto const reset = reset_seconds(report, rule)) {
-        out += "\r\nX-RateLimit-Reset: ";
+        out += std::string_view{"\r\nX-RateLimit-Reset: "};
         append_integer(out, *reset);
     }
-    out += "\r\n";
+    out += std::string_view{"\r\n"};
 }
 
 } // namespace detail
@@ -94,9 +99,9 @@ WEIR_DECL void append_rate_limit_fields(std::string& out, quota_report const& re
             detail::append_legacy(out, report);
     }
     if (!report.allowed && report.retry_after) {
-        out += "Retry-After: ";
+        out += std::string_view{"Retry-After: "};
         detail::append_integer(out, detail::retry_seconds(report));
-        out += "\r\n";
+        out += std::string_view{"\r\n"};
     }
 }
 

@@ -16,10 +16,12 @@ std::string_view to_decimal(Integer value, std::array<char, 24>& buffer) noexcep
 }
 
 inline void append_count(std::string& to, char type, std::size_t count) {
-    std::array<char, 24> digits;
-    to += type;
-    to += to_decimal(count, digits);
-    to += "\r\n";
+    std::array<char, 32> line;
+    line[0] = type;
+    auto* end = std::to_chars(line.data() + 1, line.data() + line.size() - 2, count).ptr;
+    *end++ = '\r';
+    *end++ = '\n';
+    to.append(line.data(), static_cast<std::size_t>(end - line.data()));
 }
 
 } // namespace detail
@@ -43,8 +45,7 @@ WEIR_DECL command& command::arg(std::string_view text) {
     if (missing_ == 0)
         throw std::logic_error("weir::redis::command: more arguments than were announced");
     detail::append_count(payload_, '$', text.size());
-    payload_ += text;
-    payload_ += "\r\n";
+    payload_.append(text).append("\r\n", 2);
     --missing_;
     return *this;
 }
