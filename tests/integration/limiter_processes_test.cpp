@@ -1,0 +1,119 @@
+#include "support/redis_fixture.hpp"
+
+#include <weir/rate_limit/limiter.hpp>
+
+#include <gtest/gtest.h>
+
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <string>
+
+// Many processes, one limit.
+
+namespace weir::test {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr int processes = 8;
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+constexpr int checks = 2'000;
+#else
+constexpr int checks = 20'000;
+#endif
+
+struct tally {
+    std::uint64_t units = 0;
+    std::uint64_t failures = 0;
+};
+
+/// One process' share: `checks` of them, 64 at a time; the cost of the nth is `cost(n)`.
+tally hammer(std::string const& url, rule const& limit, std::uint64_t (*cost)(int)) {
+    asio::io_context io(1);
+    auto options = patient_options(url);
+    options.scripts = rate_limit_scripts();
+    redis::client client(io, std::move(options));
+    limiter subject(client);
+    tally result;
+    int next = 0, running = 0;
+    auto const worker = [&]() -> asio::awaitable<void> {
+        ++running;
+        decision said;
+        while (next < checks) {
+            charge const charges[] = {{&limit, "everybody", "e", cost(next++)}};
+            auto const [ec] = co_await subject.async_check(charges, said, use_result);
+            if (ec || said.error)
+                ++result.failures;
+            else if (said.allowed)
+                result.units += charges[0].cost;
+        }
+        if (--running == 0)
+            client.close();
+    };
+    for (int i = 0; i < 64; ++i)
+        asio::co_spawn(io, worker, asio::detached);
+    io.run();
+    return result;
+}
+
+tally hammer_with_all(redis_server const& server, rule const& limit, std::uint64_t (*cost)(int)) {
+    std::vector<std::pair<pid_t, int>> children;
+    for (int i = 0; i < processes; ++i) {
+        int ends[2];
+        if (::pipe(ends) != 0)
+            throw std::runtime_error("no pipe");
+        auto const child = ::fork();
+        if (child == 0) {
+            tally mine;
+            mine.failures = 1;
+            try {
+                mine = hammer(server.url(), limit, cost);
+            } catch (...) { // counted as a failure
+            }
+            auto const written = ::write(ends[1], &mine, sizeof mine);
+            ::_exit(written == sizeof mine ? 0 : 1);
+        }
+        ::close(ends[1]);
+        children.emplace_back(child, ends[0]);
+    }
+    tally all;
+    for (auto const& [child, end] : children) {
+        tally one;
+        EXPECT_EQ(::read(end, &one, sizeof one), static_cast<ssize_t>(sizeof one)) << "a process died";
+        ::close(end);
+        int status = 0;
+        ::waitpid(child, &status, 0);
+        all.units += one.units;
+        all.failures += one.failures;
+    }
+    return all;
+}
+
+TEST(limiter_processes, eight_admit_exactly_the_limit_of_an_exact_log) {
+    redis_server const server;
+    rule const limit{.name = "log", .limit = exact_limit, .window = 1h};
+    auto const all = hammer_with_all(server, limit, [](int) -> std::uint64_t { return 1; });
+    EXPECT_EQ(all.failures, 0u);
+    EXPECT_EQ(all.units, limit.limit);
+}
+
+TEST(limiter_processes, eight_admit_exactly_the_limit_of_counters) {
+    redis_server const server;
+    rule const limit{.name = "counters", .limit = processes * checks / 2 + 1, .window = 1h};
+    auto const all = hammer_with_all(server, limit, [](int) -> std::uint64_t { return 1; });
+    EXPECT_EQ(all.failures, 0u);
+    EXPECT_EQ(all.units, limit.limit);
+}
+
+TEST(limiter_processes, eight_with_weighted_costs_fill_the_limit_and_never_pass_it) {
+    redis_server const server;
+    rule const limit{.name = "weighted", .limit = processes * checks + 7, .window = 1h};
+    auto const all = hammer_with_all(server, limit, [](int n) -> std::uint64_t { return 1 + n % 5; });
+    EXPECT_EQ(all.failures, 0u);
+    EXPECT_EQ(all.units, limit.limit) << "single units fill what is left";
+}
+
+} // namespace
+} // namespace weir::test
