@@ -82,6 +82,11 @@ enum class errc {
     invalid_argument,
     /// The URL does not name a Redis server.
     invalid_url,
+
+    // Not sent either, and retrying cannot help.
+    /// The TLS handshake failed: a certificate is refused or cannot be read, or one side does not speak TLS. Nothing
+    /// was sent. What is wrong is in the client's `last_error_text`.
+    tls_failed,
 };
 
 /// What the caller needs to know of an `errc`: `ec == kind::not_sent` and so on.
@@ -92,7 +97,7 @@ enum class kind {
     outcome_unknown,
     /// Redis answered that it did not execute the command.
     refused,
-    /// Credentials are missing or wrong: retrying cannot help.
+    /// Credentials or certificates are missing or wrong: retrying cannot help.
     authentication,
     /// The reply could not be understood.
     broken,

@@ -28,5 +28,6 @@
 #include <weir/redis/impl/reply.ipp>
 #include <weir/redis/impl/script.ipp>
 #include <weir/redis/impl/server_process.ipp>
+#include <weir/redis/impl/tls_stream.ipp>
 #include <weir/redis/impl/transport.ipp>
 #include <weir/redis/impl/url.ipp>

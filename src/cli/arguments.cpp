@@ -92,7 +92,8 @@ CLI::App* add_command(CLI::App& parent, chosen& result, std::string const& name,
 
 CLI::Option* add_redis(CLI::App& app, std::string& url) {
     return app
-        .add_option("--redis", url, "Redis to use: redis://[user:password@]host[:port][/database] or unix:///path")
+        .add_option("--redis", url,
+                    "Redis to use: redis://[user:password@]host[:port][/database], rediss:// for TLS, or unix:///path")
         ->type_name("URL");
 }
 

@@ -23,6 +23,8 @@ std::string remedy_of(errc code, redis::address const& where) {
         return where.password.empty() ? "set the password in the URL, redis://USER:PASSWORD@HOST, or in REDIS_PASSWORD"
                                       : "correct user and password in the URL or in REDIS_PASSWORD (a server without "
                                         "password accepts none)";
+    case errc::tls_failed:
+        return "in the URL, cacert=FILE names the authority to trust, cert=FILE and key=FILE show who Weir is";
     case errc::no_permission:
         return "give the user what Weir needs: ACL SETUSER USER ~rate:* +evalsha +script|load +client|setname +select "
                "+ping +time +get +set +psetex +append +setrange +unlink";
@@ -66,10 +68,7 @@ redis::address redis_address(std::string const& url) {
     auto where = redis::address_from_environment(url, ec, &why);
     if (ec)
         throw failure("redis_url", (url.empty() ? "REDIS_URL: " : "the URL of Redis: ") + why,
-                      "write redis://[user:password@]host[:port][/database] or unix:///path");
-    if (where.via == redis::address::transport::tls)
-        throw failure("redis_url", "rediss:// (TLS to Redis) is not supported by this version",
-                      "use redis:// on a private network, or a unix socket");
+                      "write redis://[user:password@]host[:port][/database], rediss://... for TLS, or unix:///path");
     return where;
 }
 

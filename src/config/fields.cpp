@@ -48,8 +48,6 @@ void read_redis_url(reader& in, node const& v, redis_settings& out) {
     auto address = redis::parse_url(*url, failed, &why);
     if (failed)
         return in.error(v, why);
-    if (address.via == redis::address::transport::tls)
-        return in.error(v, "rediss:// (TLS to Redis) is not supported by this version");
     out.url = std::move(*url);
 }
 
@@ -88,7 +86,7 @@ constexpr std::array redis_fields{
                           }},
     field<redis_settings>{"user", nullptr, {}, "write it in the url: redis://user:${REDIS_PASSWORD}@host"},
     field<redis_settings>{"password", nullptr, {}, "write it in the url: redis://:${REDIS_PASSWORD}@host"},
-    field<redis_settings>{"tls"},
+    field<redis_settings>{"tls", nullptr, {}, "write it in the url: rediss://host?cacert=FILE&cert=FILE&key=FILE"},
     field<redis_settings>{"nodes"},
     field<redis_settings>{"sentinels"},
 };

@@ -73,8 +73,8 @@ TEST(redis_foreign_thread, many_threads_share_one_connection) {
 
 TEST(redis_foreign_thread, the_handler_runs_on_its_own_executor) {
     redis_server server;
+    asio::io_context mine; // outlives the client's thread, which may still be leaving its call when the answer is here
     client_thread redis(patient_options(server.url()));
-    asio::io_context mine;
     run(mine, [&]() -> asio::awaitable<void> {
         command const ping("PING");
         redis::string_sink sink;

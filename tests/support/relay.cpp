@@ -39,9 +39,9 @@ public:
         wake_.expires_at(std::chrono::steady_clock::time_point::max());
     }
 
-    void start(std::string const& server_path) {
+    void start(stream_protocol::endpoint const& server) {
         error_code ec;
-        server_.connect(local::endpoint(server_path), ec);
+        server_.connect(server, ec);
         if (ec)
             return cut();
         spawn(to_server());
@@ -112,7 +112,7 @@ private:
 
     faults const& faults_;
     stream_protocol::socket client_;
-    local::socket server_;
+    stream_protocol::socket server_;
     asio::steady_timer wake_;
 };
 
@@ -120,8 +120,8 @@ private:
 
 class relay::engine {
 public:
-    explicit engine(std::string server_path)
-        : server_path_(std::move(server_path))
+    explicit engine(stream_protocol::endpoint server)
+        : server_at_(std::move(server))
         , unix_path_(directory_.path() + "/relay.sock")
         , tcp_(io_, tcp::endpoint(asio::ip::address_v4::loopback(), 0))
         , unix_(io_, local::endpoint(unix_path_))
@@ -181,7 +181,7 @@ public:
     faults faults_;
     std::atomic<std::size_t> accepted_{0};
     temporary_directory directory_;
-    std::string server_path_;
+    stream_protocol::endpoint server_at_;
     std::string unix_path_;
 
 private:
@@ -195,7 +195,7 @@ private:
             ++accepted_;
             auto const made = std::make_shared<link>(stream_protocol::socket(std::move(socket)), faults_);
             links_.push_back(made);
-            made->start(server_path_);
+            made->start(server_at_);
             accept(from);
         });
     }
@@ -212,10 +212,15 @@ private:
     std::thread thread_;
 };
 
-relay::relay(std::string server_socket_path)
-    : engine_(std::make_unique<engine>(std::move(server_socket_path))) {}
+relay::relay(std::string const& server_socket_path)
+    : engine_(std::make_unique<engine>(local::endpoint(server_socket_path))) {}
+
+relay::relay(std::uint16_t server_port)
+    : engine_(std::make_unique<engine>(tcp::endpoint(asio::ip::address_v4::loopback(), server_port))) {}
 
 relay::~relay() = default;
+
+std::uint16_t relay::port() const { return engine_->port_; }
 
 std::string relay::tcp_url() const { return "redis://127.0.0.1:" + std::to_string(engine_->port_); }
 

@@ -8,16 +8,18 @@
 namespace weir::test {
 
 /// Stands between a client and a server and breaks what passes, on a thread of its own. It listens on 127.0.0.1 and on
-/// a unix socket, and forwards each connection to the server's unix socket. All functions may be called from the
-/// test's thread at any time; each returns when it has taken effect.
+/// a unix socket, and forwards each connection to the server's unix socket or port of 127.0.0.1. All functions may be
+/// called from the test's thread at any time; each returns when it has taken effect.
 class relay {
 public:
-    explicit relay(std::string server_socket_path);
+    explicit relay(std::string const& server_socket_path);
+    explicit relay(std::uint16_t server_port);
     relay(relay const&) = delete;
     relay& operator=(relay const&) = delete;
     ~relay();
 
     std::string tcp_url() const;
+    std::uint16_t port() const;
     std::string unix_url() const;
 
     /// The server's bytes are passed on in pieces of `size`, each in a segment of its own; 0: as they come.

@@ -69,6 +69,27 @@ TEST(redis_url, reads_every_part) {
     EXPECT_EQ(parse("redis://h/?db=4").database, 4);
 }
 
+TEST(redis_url, reads_what_tls_needs) {
+    auto const bare = parse("rediss://cache.example");
+    EXPECT_TRUE(bare.tls.verify);
+    EXPECT_EQ(bare.tls, redis::tls_settings{});
+    auto const full =
+        parse("rediss://cache.example/1?cacert=%2Fetc%2Fca.pem&cert=/c.pem&key=/c.key&sni=redis.internal");
+    EXPECT_EQ(full.tls.ca_file, "/etc/ca.pem");
+    EXPECT_EQ(full.tls.certificate_file, "/c.pem");
+    EXPECT_EQ(full.tls.key_file, "/c.key");
+    EXPECT_EQ(full.tls.server_name, "redis.internal");
+    EXPECT_EQ(full.database, 1);
+    EXPECT_EQ(parse("rediss://h?cacertdir=/etc/ssl&db=3").tls.ca_directory, "/etc/ssl");
+    EXPECT_FALSE(parse("rediss://h?verify=none").tls.verify);
+    EXPECT_EQ(why_not("rediss://h?verify=maybe"), "verify is 'full' or 'none'");
+    EXPECT_EQ(why_not("rediss://h?cert=/c.pem"), "a client's certificate needs both, cert=FILE and key=FILE");
+    EXPECT_EQ(why_not("rediss://h?cacert="), "the query's 'cacert' is empty or no text");
+    EXPECT_EQ(why_not("rediss://h?ca=/x"),
+              "the query names 'ca', but only db, cacert, cacertdir, cert, key, sni and verify are known");
+    EXPECT_EQ(why_not("redis://h?cacert=/x"), "the query names 'cacert', but only db=NUMBER is known");
+}
+
 TEST(redis_url, reads_unix_sockets) {
     auto const socket = parse("unix://user:pw@/run/my%20redis.sock?db=2");
     EXPECT_EQ(socket.via, address::transport::unix_socket);

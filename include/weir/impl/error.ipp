@@ -44,6 +44,7 @@ inline constexpr std::array error_texts{
     error_text{errc::protocol_error, "protocol_error", "the reply from Redis is not RESP"},
     error_text{errc::invalid_argument, "invalid_argument", "an argument is out of range"},
     error_text{errc::invalid_url, "invalid_url", "not the URL of a Redis server"},
+    error_text{errc::tls_failed, "tls_failed", "the TLS handshake with Redis failed"},
 };
 
 inline const error_text* find_error_text(int value) noexcept {
@@ -56,13 +57,13 @@ inline const error_text* find_error_text(int value) noexcept {
 inline bool is_of_kind(errc code, kind value) noexcept {
     switch (value) {
     case kind::not_sent:
-        return code >= errc::not_connected && code <= errc::client_closed;
+        return (code >= errc::not_connected && code <= errc::client_closed) || code == errc::tls_failed;
     case kind::outcome_unknown:
         return code >= errc::timed_out && code <= errc::connection_lost;
     case kind::refused:
         return code >= errc::no_auth && code <= errc::server_error;
     case kind::authentication:
-        return code >= errc::no_auth && code <= errc::no_permission;
+        return (code >= errc::no_auth && code <= errc::no_permission) || code == errc::tls_failed;
     case kind::broken:
         return code == errc::unexpected_reply || code == errc::protocol_error;
     }

@@ -18,7 +18,7 @@ struct exec_options {
 ///
 /// It connects as soon as the `io_context` runs. While the first attempt is under way, and while a lost connection is
 /// being replaced, operations queue until their deadline; after a failed attempt and until the next success they fail
-/// at once with `errc::not_connected` (or `no_auth`, `wrong_password`, `no_permission`).
+/// at once with `errc::not_connected` (or `no_auth`, `wrong_password`, `no_permission`, `tls_failed`).
 ///
 /// Everything but `async_exec_from_any_thread` must be called on the thread that runs the `io_context`, or before it
 /// runs; that `io_context` must be run by one thread and outlive the client. Operations may be started, cancelled and
@@ -27,7 +27,6 @@ struct exec_options {
 /// Thread safety: distinct objects: safe; shared objects: unsafe, but for `async_exec_from_any_thread`.
 class client {
 public:
-    /// Throws `std::invalid_argument` where the address wants what this version cannot do (TLS).
     client(asio::io_context& context, client_options options)
         : connection_(std::make_shared<detail::connection>(context, std::move(options))) {
         connection_->start();
@@ -58,8 +57,9 @@ public:
     /// Completes `void(error_code)` when the connection is open, or with the reason why the attempt under way failed;
     /// at once where either is known. For checks at the start; no operation needs it.
     ///
-    /// Errors: `not_connected` (see `last_error_text`), `no_auth`, `wrong_password`, `no_permission`, `loading`,
-    /// `max_clients` and what else the handshake met; `client_closed`. Cancellation: all types: `cancelled_unsent`.
+    /// Errors: `not_connected` (see `last_error_text`), `no_auth`, `wrong_password`, `no_permission`, `tls_failed`,
+    /// `loading`, `max_clients` and what else the handshake met; `client_closed`. Cancellation: all types:
+    /// `cancelled_unsent`.
     template <asio::completion_token_for<void(error_code)> Token>
     auto async_connect(Token&& token) {
         return asio::async_initiate<Token, void(error_code)>(detail::initiate_wait_open{connection_.get()}, token);

@@ -1,6 +1,6 @@
 #pragma once
 
-#include <weir/redis/url.hpp>
+#include <weir/redis/tls_stream.hpp>
 
 #include <boost/asio/generic/stream_protocol.hpp>
 #include <boost/asio/io_context.hpp>
@@ -21,8 +21,9 @@ public:
 
     WEIR_DECL explicit transport(asio::io_context& context);
 
-    /// Resolves the name and connects to the first of its addresses that answers. The handler is not called from
-    /// within; after `close` it is called with `asio::error::operation_aborted`.
+    /// Resolves the name, connects to the first of its addresses that answers, and, for TLS, shakes hands: failures
+    /// that another attempt cannot heal are `errc::tls_failed`. The handler is not called from within; after `close`
+    /// it is called with `asio::error::operation_aborted`, or, for TLS, perhaps not at all.
     WEIR_DECL void async_connect(address const& server, connect_handler handler);
 
     /// Writes what the system takes at once; `asio::error::would_block` where that is nothing. Never raises SIGPIPE.
@@ -31,13 +32,19 @@ public:
     /// Completes void(error_code) when `try_write` may go on.
     template <class Handler>
     void async_wait_writable(Handler&& handler) {
-        socket_.async_wait(socket::wait_write, std::forward<Handler>(handler));
+        if (tls_)
+            tls_->async_wait_writable(std::forward<Handler>(handler));
+        else
+            socket_.async_wait(socket::wait_write, std::forward<Handler>(handler));
     }
 
     /// Completes void(error_code, std::size_t).
     template <class Handler>
     void async_read_some(asio::mutable_buffer to, Handler&& handler) {
-        socket_.async_read_some(to, std::forward<Handler>(handler));
+        if (tls_)
+            tls_->async_read_some(to, std::forward<Handler>(handler));
+        else
+            socket_.async_read_some(to, std::forward<Handler>(handler));
     }
 
     /// Ends everything under way, which completes with `asio::error::operation_aborted`.
@@ -45,7 +52,7 @@ public:
 
 private:
     using executor = asio::io_context::executor_type;
-    using socket = asio::basic_stream_socket<asio::generic::stream_protocol, executor>;
+    using socket = detail::tls_stream::socket;
     struct candidate {
         asio::generic::stream_protocol::endpoint endpoint;
         asio::generic::stream_protocol protocol;
@@ -53,9 +60,13 @@ private:
     };
 
     WEIR_DECL void add_candidate(asio::ip::tcp::endpoint const& endpoint);
+    WEIR_DECL void connected(connect_handler handler);
     WEIR_DECL void connect_next(connect_handler handler, error_code last, std::string last_text);
 
+    address server_;
     socket socket_;
+    /// Has taken the socket over where the server speaks TLS.
+    std::shared_ptr<detail::tls_stream> tls_;
     asio::ip::basic_resolver<asio::ip::tcp, executor> resolver_;
     std::vector<candidate> candidates_;
     std::size_t next_candidate_ = 0;

@@ -8,6 +8,21 @@
 
 namespace weir::redis {
 
+/// How to speak TLS to a server (`rediss://`). TLS 1.2 at least; the server's certificate and the name or address it is
+/// reached by are verified unless that is switched off.
+struct tls_settings {
+    /// A PEM file, or a directory as of `openssl rehash`, of the authorities to trust; both empty: those of the system.
+    std::string ca_file, ca_directory;
+    /// PEM files by which the client shows who it is; both or neither.
+    std::string certificate_file, key_file;
+    /// The name that the server's certificate must bear, and that it is told (SNI); empty: the host of the address.
+    std::string server_name;
+    /// False: whoever answers is believed to be the server. For experiments alone.
+    bool verify = true;
+
+    friend bool operator==(tls_settings const&, tls_settings const&) = default;
+};
+
 /// Where a Redis server is, and as whom to speak to it.
 struct address {
     enum class transport { tcp, unix_socket, tls };
@@ -23,6 +38,8 @@ struct address {
     /// Empty: AUTH is not sent.
     std::string password;
     int database = 0;
+    /// Only for `transport::tls`.
+    tls_settings tls;
 
     /// The address as a URL without user and password, fit for logs and messages: `redis://127.0.0.1:6379/0`,
     /// `unix:///run/redis.sock`.
@@ -31,7 +48,9 @@ struct address {
 
 /// Reads `redis://`, `rediss://` (TLS) and `unix://` URLs: `redis://user:password@host:port/database`,
 /// `unix://user:password@/path/redis.sock?db=database`; everything but the scheme and a host or path may be left out,
-/// and user, password and path may be percent-encoded. The database may be given as `?db=` everywhere.
+/// and user, password and path may be percent-encoded. The database may be given as `?db=` everywhere. `rediss://`
+/// takes `cacert=FILE`, `cacertdir=DIRECTORY`, `cert=FILE`, `key=FILE`, `sni=NAME` and `verify=none` in the query: see
+/// `tls_settings`.
 ///
 /// Sets `ec` to `errc::invalid_url` where the text is no such URL; `why`, where given, then says in words what is
 /// wrong with it, without repeating user or password. Thread safety: safe.

@@ -5,7 +5,6 @@
 #include <boost/asio/post.hpp>
 
 #include <algorithm>
-#include <stdexcept>
 #include <utility>
 
 namespace weir::redis::detail {
@@ -68,11 +67,7 @@ WEIR_DECL connection::connection(asio::io_context& context, client_options optio
     , pipeline_(limits_of(options_), options_.observer)
     , transport_(context)
     , deadline_timer_(context.get_executor())
-    , tick_timer_(context.get_executor()) {
-    if (options_.server.via == address::transport::tls)
-        throw std::invalid_argument(options_.server.display() + ": TLS to Redis is not supported by this version of "
-                                                                "Weir; use redis:// or unix://");
-}
+    , tick_timer_(context.get_executor()) {}
 
 WEIR_DECL connection::~connection() {
     while (!completing_.empty()) {
@@ -218,7 +213,7 @@ WEIR_DECL void connection::connect() {
 
 WEIR_DECL void connection::on_transport(error_code ec, std::string text) {
     if (ec)
-        return attempt_failed(errc::not_connected, std::move(text));
+        return attempt_failed(ec == errc::tls_failed ? errc::tls_failed : errc::not_connected, std::move(text));
     state_ = state::handshake;
     write_blocked_ = false;
     pipeline_.connected();
@@ -327,8 +322,11 @@ WEIR_DECL void connection::on_tick() {
         return connect();
     case state::connecting:
     case state::handshake:
-        return attempt_failed(errc::not_connected, "connect to " + options_.server.display() + ": no answer within " +
-                                                       std::to_string(options_.connect_timeout.count()) + " ms");
+        return attempt_failed(
+            errc::not_connected,
+            "connect to " + options_.server.display() + ": no answer within " +
+                std::to_string(options_.connect_timeout.count()) + " ms" +
+                (options_.server.via == address::transport::tls ? "; a server without TLS there says nothing" : ""));
     case state::open:
         return check_health(clock::now());
     case state::closed:
@@ -364,6 +362,12 @@ WEIR_DECL void connection::on_read(error_code ec, std::size_t size) {
     std::string text;
     if (ec) {
         text = ec == asio::error::eof ? "the server closed the connection" : ec.message();
+        bool const ended = ec == asio::error::eof || ec == asio::error::connection_reset;
+        if (ended && state_ == state::handshake && options_.server.via == address::transport::tcp)
+            text += " in the handshake; if it wants TLS, use rediss://";
+        // A server that wants a certificate of the client says so only when the client's handshake is over (TLS 1.3).
+        if (detail::is_tls_error(ec))
+            why = errc::tls_failed;
     } else {
         last_progress_ = clock::now();
         if (auto const wrong = pipeline_.feed({read_buffer_.data(), size}, last_progress_)) {

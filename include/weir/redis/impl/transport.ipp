@@ -7,6 +7,7 @@
 #include <boost/asio/post.hpp>
 
 #include <sstream>
+#include <stdexcept>
 
 namespace weir::redis {
 
@@ -21,6 +22,7 @@ WEIR_DECL void transport::add_candidate(asio::ip::tcp::endpoint const& endpoint)
 }
 
 WEIR_DECL void transport::async_connect(address const& server, connect_handler handler) {
+    server_ = server;
     candidates_.clear();
     next_candidate_ = 0;
     if (server.via == address::transport::unix_socket) {
@@ -62,8 +64,10 @@ WEIR_DECL void transport::connect_next(connect_handler handler, error_code last,
             socket_.set_option(asio::ip::tcp::no_delay(true), ignored);
         return socket_.async_connect(
             next.endpoint, [this, name = next.name, handler = std::move(handler)](error_code ec) mutable {
-                if (!ec || ec == asio::error::operation_aborted)
+                if (ec == asio::error::operation_aborted)
                     return handler(ec, {});
+                if (!ec)
+                    return connected(std::move(handler));
                 connect_next(std::move(handler), ec, "connect to " + name + ": " + ec.message());
             });
     }
@@ -72,7 +76,23 @@ WEIR_DECL void transport::connect_next(connect_handler handler, error_code last,
     });
 }
 
+WEIR_DECL void transport::connected(connect_handler handler) {
+    if (server_.via != address::transport::tls)
+        return handler({}, {});
+    auto const where = server_.display();
+    try {
+        tls_ = std::make_shared<detail::tls_stream>(std::move(socket_), server_);
+    } catch (std::runtime_error const& e) {
+        return handler(errc::tls_failed, where + ": " + e.what());
+    }
+    tls_->async_handshake([where, handler = std::move(handler)](error_code ec, std::string text) {
+        handler(ec, text.empty() ? text : where + ": " + text);
+    });
+}
+
 WEIR_DECL std::size_t transport::try_write(std::string_view bytes, error_code& ec) {
+    if (tls_)
+        return tls_->try_write(bytes, ec);
     return socket_.write_some(asio::buffer(bytes.data(), bytes.size()), ec);
 }
 
@@ -80,6 +100,9 @@ WEIR_DECL void transport::close() noexcept {
     error_code ignored;
     resolver_.cancel();
     socket_.close(ignored);
+    if (tls_)
+        tls_->close();
+    tls_.reset();
     next_candidate_ = candidates_.size();
 }
 

@@ -30,13 +30,40 @@ inline bool read_scheme(std::string_view scheme, address& to) {
 }
 
 // Each returns what is wrong, or nothing.
-inline std::string read_database(boost::urls::url_view const& from, address& to) {
-    for (auto const& param : from.params()) {
-        if (param.key != "db")
-            return "the query names '" + std::string(param.key) + "', but only db=NUMBER is known";
-        if (!parse_database(param.value, to.database))
-            return "the database '" + std::string(param.value) + "' is not a number";
+inline std::string read_tls_parameter(std::string_view key, std::string value, tls_settings& to) {
+    if (key == "verify") {
+        to.verify = value != "none";
+        return value == "none" || value == "full" ? std::string{} : "verify is 'full' or 'none'";
     }
+    auto* const field = key == "cacert"      ? &to.ca_file
+                        : key == "cacertdir" ? &to.ca_directory
+                        : key == "cert"      ? &to.certificate_file
+                        : key == "key"       ? &to.key_file
+                        : key == "sni"       ? &to.server_name
+                                             : nullptr;
+    if (!field)
+        return "the query names '" + std::string(key) +
+               "', but only db, cacert, cacertdir, cert, key, sni and verify are "
+               "known";
+    if (value.empty() || value.find('\0') != std::string::npos)
+        return "the query's '" + std::string(key) + "' is empty or no text";
+    *field = std::move(value);
+    return {};
+}
+
+inline std::string read_query(boost::urls::url_view const& from, address& to) {
+    for (auto const& param : from.params()) {
+        if (param.key == "db") {
+            if (!parse_database(param.value, to.database))
+                return "the database '" + std::string(param.value) + "' is not a number";
+        } else if (to.via != address::transport::tls) {
+            return "the query names '" + std::string(param.key) + "', but only db=NUMBER is known";
+        } else if (auto wrong = read_tls_parameter(param.key, param.value, to.tls); !wrong.empty()) {
+            return wrong;
+        }
+    }
+    if (to.tls.certificate_file.empty() != to.tls.key_file.empty())
+        return "a client's certificate needs both, cert=FILE and key=FILE";
     return {};
 }
 
@@ -82,7 +109,7 @@ inline std::string read_url(std::string_view url, address& to) {
     to.user = parsed->user();
     to.password = parsed->password();
     auto wrong = to.via == address::transport::unix_socket ? read_unix(*parsed, to) : read_host(*parsed, to);
-    return wrong.empty() ? read_database(*parsed, to) : wrong;
+    return wrong.empty() ? read_query(*parsed, to) : wrong;
 }
 
 } // namespace detail
