@@ -64,7 +64,7 @@ def rule(limit, window, cost=1, identity=7, key=1):
     """One rule as check_request::encode writes it; see lua/rate_check.lua."""
     log = limit <= 128
     kind = 1 if log else 34 if limit < 1 << 16 else 36 if limit < 1 << 32 else 38
-    unit = -(-window // (1 << 31)) if log else -(-window // 32)
+    unit = -(-window // (1 << 29)) if log else window // 40
     fields = (1, key), (1, kind), (4, identity), (6, limit), (6, window), (5, unit), (7, cost)
     return b"".join(value.to_bytes(size, "big") for size, value in fields)
 

@@ -19,9 +19,14 @@
 #include <weir/rate_limit/impl/limiter.ipp>
 #include <weir/rate_limit/impl/local_engine.ipp>
 #include <weir/rate_limit/impl/window.ipp>
+#include <weir/redis/impl/backend.ipp>
+#include <weir/redis/impl/client.ipp>
+#include <weir/redis/impl/cluster.ipp>
+#include <weir/redis/impl/cluster_map.ipp>
 #include <weir/redis/impl/command.ipp>
 #include <weir/redis/impl/connection.ipp>
 #include <weir/redis/impl/embedded_server.ipp>
+#include <weir/redis/impl/hash_slot.ipp>
 #include <weir/redis/impl/operation.ipp>
 #include <weir/redis/impl/parser.ipp>
 #include <weir/redis/impl/pipeline.ipp>

@@ -5,6 +5,7 @@
 #include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/use_future.hpp>
 
+#include <array>
 #include <future>
 #include <thread>
 
@@ -96,12 +97,12 @@ TEST(redis_foreign_thread, without_an_executor_the_handler_runs_on_the_clients_t
 
 TEST(redis_foreign_thread, a_slot_of_the_other_thread_cancels) {
     redis_server server;
+    asio::io_context mine; // as above
     client_thread redis(patient_options(server.url()));
     command const ping("PING");
     redis::string_sink sink;
     redis->async_exec_from_any_thread(ping, sink, {}, asio::use_future).get();
     server.pause();
-    asio::io_context mine;
     asio::cancellation_signal signal;
     std::vector<error_code> results;
     for (int i = 0; i < 2; ++i)
@@ -123,12 +124,12 @@ TEST(redis_foreign_thread, a_slot_of_the_other_thread_cancels) {
 
 TEST(redis_foreign_thread, cancellations_may_overtake_or_follow_anything) {
     redis_server server;
+    std::array<asio::io_context, 3> contexts; // as above
     client_thread redis(patient_options(server.url()));
     std::vector<std::thread> callers;
-    for (int t = 0; t < 3; ++t)
+    for (auto& mine : contexts)
         callers.emplace_back([&] {
             command const ping("PING");
-            asio::io_context mine;
             constexpr int n = 300;
             std::vector<asio::cancellation_signal> signals(n);
             std::vector<redis::string_sink> sinks(n);

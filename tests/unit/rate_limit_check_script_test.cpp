@@ -48,7 +48,7 @@ TEST(check_request, packs_its_rules_into_one_argument_behind_their_keys) {
     auto const packed = big_endian(1, 1) + big_endian(1, 1) + big_endian(rule_id(log), 4) + big_endian(100, 6) +
                         big_endian(1'000'000, 6) + big_endian(1, 5) + big_endian(3, 7) + big_endian(2, 1) +
                         big_endian(36, 1) + big_endian(rule_id(counters), 4) + big_endian(70'000, 6) +
-                        big_endian(60'000'000, 6) + big_endian(1'875'000, 5) + big_endian(1, 7);
+                        big_endian(60'000'000, 6) + big_endian(1'500'000, 5) + big_endian(1, 7);
     ASSERT_EQ(packed.size(), 60u);
     EXPECT_EQ(encoded.payload(), "*6\r\n$7\r\nEVALSHA\r\n$40\r\n" + rate_check_script().sha1() +
                                      "\r\n$1\r\n2\r\n$10\r\np:rate:u:e\r\n$10\r\np:rate:u:*\r\n$60\r\n" + packed +

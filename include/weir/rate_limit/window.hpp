@@ -13,8 +13,9 @@ namespace weir {
 /// Limits up to this are exact: the time of every unit charged is kept.
 inline constexpr std::uint64_t exact_limit = 128;
 
-/// Past `exact_limit`, units are counted by slots of this part of a window, and count at most one slot too long.
-inline constexpr int window_slots = 32;
+/// Past `exact_limit`, units are counted by slots of this part of a window, and count at most one slot too long. It
+/// divides every window, windows being whole milliseconds.
+inline constexpr int window_slots = 40;
 
 /// How a sliding window keeps what was charged. A log keeps the time of each unit, rounded up to `unit` (1 us for
 /// windows up to 8 minutes, below a 500 millionth of the window for longer ones); counters keep one sum for each slot

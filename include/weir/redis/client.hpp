@@ -1,9 +1,14 @@
 #pragma once
 
-#include <weir/redis/connection.hpp>
+#include <weir/redis/backend.hpp>
 #include <weir/redis/exec_operation.hpp>
 
 namespace weir::redis {
+namespace detail {
+
+WEIR_DECL std::shared_ptr<backend> make_backend(asio::io_context& context, client_options options);
+
+} // namespace detail
 
 /// How one operation is executed.
 struct exec_options {
@@ -28,13 +33,13 @@ struct exec_options {
 class client {
 public:
     client(asio::io_context& context, client_options options)
-        : connection_(std::make_shared<detail::connection>(context, std::move(options))) {
-        connection_->start();
+        : backend_(detail::make_backend(context, std::move(options))) {
+        backend_->start();
     }
     client(client const&) = delete;
     client& operator=(client const&) = delete;
     /// As `close`.
-    ~client() { connection_->close(); }
+    ~client() { backend_->close(); }
 
     /// Executes `what` and hands its reply to `sink`. Completes `void(error_code)`.
     ///
@@ -49,7 +54,7 @@ public:
     /// swallowed.
     template <asio::completion_token_for<void(error_code)> Token>
     auto async_exec(command const& what, reply_sink& sink, exec_options options, Token&& token) {
-        return asio::async_initiate<Token, void(error_code)>(detail::initiate_exec{connection_.get()}, token, &what,
+        return asio::async_initiate<Token, void(error_code)>(detail::initiate_exec{backend_.get()}, token, &what,
                                                              static_cast<reply_sink*>(&sink), options.timeout,
                                                              options.idempotent);
     }
@@ -62,7 +67,7 @@ public:
     /// `cancelled_unsent`.
     template <asio::completion_token_for<void(error_code)> Token>
     auto async_connect(Token&& token) {
-        return asio::async_initiate<Token, void(error_code)>(detail::initiate_wait_open{connection_.get()}, token);
+        return asio::async_initiate<Token, void(error_code)>(detail::initiate_wait_open{backend_.get()}, token);
     }
 
     /// As `async_exec`, from any thread. Submissions of many threads wake the client's thread once a batch. The
@@ -71,29 +76,33 @@ public:
     /// Precondition: the client outlives the call.
     template <asio::completion_token_for<void(error_code)> Token>
     auto async_exec_from_any_thread(command const& what, reply_sink& sink, exec_options options, Token&& token) {
-        return asio::async_initiate<Token, void(error_code)>(detail::initiate_foreign_exec{connection_.get()}, token,
+        return asio::async_initiate<Token, void(error_code)>(detail::initiate_foreign_exec{backend_.get()}, token,
                                                              &what, static_cast<reply_sink*>(&sink), options.timeout,
                                                              options.idempotent);
     }
 
-    asio::io_context::executor_type get_executor() const noexcept { return connection_->context().get_executor(); }
+    asio::io_context::executor_type get_executor() const noexcept { return backend_->context().get_executor(); }
 
     /// Whether the handshake is complete and the connection not known to be lost.
-    bool connected() const noexcept { return connection_->is_open(); }
+    bool connected() const noexcept { return backend_->is_open(); }
     /// Why there is no connection, or why the last one was lost; no error while connected.
     error_code last_error() const {
-        return connection_->last_error() == errc{} ? error_code{} : error_code{connection_->last_error()};
+        return backend_->last_error() == errc{} ? error_code{} : error_code{backend_->last_error()};
     }
     /// The same in words, without user or password: "connect to 127.0.0.1:6379: Connection refused".
-    std::string const& last_error_text() const noexcept { return connection_->last_error_text(); }
-    client_statistics const& stats() const noexcept { return connection_->stats(); }
-    client_options const& options() const noexcept { return connection_->options(); }
+    std::string const& last_error_text() const noexcept { return backend_->last_error_text(); }
+    client_statistics stats() const { return backend_->stats(); }
+    client_options const& options() const noexcept { return backend_->options(); }
 
     /// Ends the connection for good. What waits completes with `client_closed`, what was sent with `connection_lost`.
-    void close() { connection_->close(); }
+    void close() { backend_->close(); }
 
 private:
-    std::shared_ptr<detail::connection> connection_;
+    std::shared_ptr<detail::backend> backend_;
 };
 
 } // namespace weir::redis
+
+#if defined(WEIR_HEADER_ONLY)
+#include <weir/redis/impl/client.ipp>
+#endif

@@ -5,6 +5,7 @@
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -49,6 +50,10 @@ public:
             return arg_unsigned(value);
     }
 
+    /// Adds one part that is a key, by which a cluster knows where the command goes. All keys of a command must follow
+    /// each other directly, and live in one slot.
+    WEIR_DECL command& key(std::string_view text);
+
     /// Begins an EVALSHA of `code` with as many keys and further arguments, which follow by `arg()`, keys first. The
     /// client loads the script where the server does not know it.
     /// Preconditions: the command is empty; `code` outlives the use of the command.
@@ -58,6 +63,11 @@ public:
     std::string_view payload() const noexcept { return payload_; }
     /// Whether a command was begun and all its parts are there; an incomplete one is refused by the client.
     bool complete() const noexcept { return missing_ == 0 && !payload_.empty(); }
+    /// How many of its parts are known to be keys: those of `evalsha()` and of `key()`.
+    std::size_t key_count() const noexcept { return keys_; }
+    /// The slot of its keys; none where they live in different ones. Precondition: it is complete and has a key.
+    WEIR_DECL std::optional<std::uint16_t> slot() const noexcept;
+
     /// The script of an EVALSHA begun by `evalsha()`, or none.
     redis::script const* evaluated() const noexcept { return script_; }
 
@@ -67,6 +77,9 @@ private:
 
     std::string payload_;
     std::size_t missing_ = 0;
+    std::size_t keys_ = 0;
+    // Where the first of them begins.
+    std::size_t first_key_ = 0;
     redis::script const* script_ = nullptr;
 };
 

@@ -1,6 +1,6 @@
 #pragma once
 
-#include <weir/redis/connection.hpp>
+#include <weir/redis/backend.hpp>
 
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/associated_allocator.hpp>
@@ -10,6 +10,7 @@
 #include <boost/asio/bind_allocator.hpp>
 #include <boost/asio/dispatch.hpp>
 #include <boost/asio/executor_work_guard.hpp>
+#include <boost/asio/post.hpp>
 #include <boost/asio/recycling_allocator.hpp>
 
 #include <concepts>
@@ -42,7 +43,7 @@ auto allocator_of(Handler const& handler) noexcept {
 template <class Handler>
 class exec_operation final : public operation {
 public:
-    static void start(connection& owner, Handler&& handler, auto&& submit) {
+    static void start(backend& owner, Handler&& handler, auto&& submit) {
         auto allocator = rebound(handler);
         auto* const memory = std::allocator_traits<decltype(allocator)>::allocate(allocator, 1);
         // Construction only moves the handler, which Asio requires not to throw.
@@ -66,7 +67,7 @@ private:
         exec_operation* who;
     };
 
-    exec_operation(connection& owner, Handler&& handler)
+    exec_operation(backend& owner, Handler&& handler)
         : operation(&exec_operation::finish)
         , owner_(owner)
         , handler_(std::move(handler)) {
@@ -107,14 +108,14 @@ private:
                        }));
     }
 
-    connection& owner_;
+    backend& owner_;
     Handler handler_;
     std::optional<asio::executor_work_guard<executor_type>> work_;
 };
 
 struct initiate_exec {
     using executor_type = home_executor;
-    connection* owner;
+    backend* owner;
     executor_type get_executor() const noexcept { return owner->context().get_executor(); }
 
     template <class Handler>
@@ -132,7 +133,7 @@ struct initiate_exec {
 
 struct initiate_wait_open {
     using executor_type = home_executor;
-    connection* owner;
+    backend* owner;
     executor_type get_executor() const noexcept { return owner->context().get_executor(); }
 
     template <class Handler>
@@ -151,7 +152,7 @@ struct initiate_wait_open {
 template <class Handler>
 class foreign_exec final : public foreign_operation, public std::enable_shared_from_this<foreign_exec<Handler>> {
 public:
-    foreign_exec(std::shared_ptr<connection> owner, Handler&& handler)
+    foreign_exec(std::shared_ptr<backend> owner, Handler&& handler)
         : foreign_operation(&foreign_exec::finish)
         , owner_(std::move(owner))
         , handler_(std::move(handler))
@@ -200,7 +201,7 @@ private:
                        }));
     }
 
-    std::shared_ptr<connection> owner_;
+    std::shared_ptr<backend> owner_;
     std::optional<Handler> handler_;
     asio::executor_work_guard<executor_type> work_;
     std::shared_ptr<foreign_exec> in_pipeline_;
@@ -208,7 +209,7 @@ private:
 
 struct initiate_foreign_exec {
     using executor_type = home_executor;
-    connection* owner;
+    backend* owner;
     executor_type get_executor() const noexcept { return owner->context().get_executor(); }
 
     template <class Handler>

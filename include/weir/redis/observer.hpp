@@ -56,6 +56,27 @@ struct client_statistics {
     /// Handshakes completed, the first included.
     std::uint64_t connects = 0;
     std::uint64_t connect_failures = 0;
+
+    /// The sums, for what is done over several connections.
+    client_statistics& operator+=(client_statistics const& other) noexcept {
+        in_flight += other.in_flight;
+        queued += other.queued;
+        queued_bytes += other.queued_bytes;
+        tombstones += other.tombstones;
+        submitted += other.submitted;
+        replies += other.replies;
+        batches += other.batches;
+        bytes_written += other.bytes_written;
+        bytes_read += other.bytes_read;
+        timeouts += other.timeouts;
+        cancellations += other.cancellations;
+        refusals_retried += other.refusals_retried;
+        resends += other.resends;
+        scripts_reloaded += other.scripts_reloaded;
+        connects += other.connects;
+        connect_failures += other.connect_failures;
+        return *this;
+    }
 };
 
 } // namespace weir::redis

@@ -39,6 +39,12 @@ public:
     bool idempotent = false;
     /// A step of the handshake: a refusal is final, and observers and statistics are not told.
     bool internal = false;
+    /// Goes to a node that does not own its slot yet: ASKING precedes it.
+    bool asking = false;
+    /// How often another node was named for it.
+    std::uint8_t redirects = 0;
+    /// Which of several connections it is on: for their owner.
+    void* holder = nullptr;
 
     /// What came of it, final in phase `done`.
     error_code result;

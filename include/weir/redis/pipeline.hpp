@@ -22,6 +22,17 @@ struct pipeline_limits {
     std::size_t max_batch_bytes = 64u << 10;
 };
 
+/// Takes operations that one server would not execute, and sends them elsewhere.
+class redirector {
+public:
+    /// `what` has left the pipeline, was not executed, and keeps its deadline. `why` is `redirected`, `read_only`,
+    /// `master_down` with the server's words in `text`, or `not_connected`.
+    virtual void on_redirect(operation& what, errc why, std::string_view text) = 0;
+
+protected:
+    ~redirector() = default;
+};
+
 /// The protocol of one connection without socket and clock: pairs commands with replies, keeps deadlines, swallows the
 /// replies of those given up, loads scripts that are gone. What happens outside is told to it, and it says what to
 /// write and which operations are completed.
@@ -49,6 +60,9 @@ public:
     /// Destroys the operations that are left, without completing them.
     WEIR_DECL ~pipeline();
 
+    /// From now on, what this server would not execute goes to `to`. Before anything is submitted.
+    void redirect_to(redirector& to) noexcept { redirector_ = &to; }
+
     /// Takes an operation, which has its deadline already, or completes it with the reason why not.
     WEIR_DECL void submit(operation& what, time_point now);
     /// Completes `what`, an operation of an empty command, once the connection is open or known to be out of reach; at
@@ -56,6 +70,10 @@ public:
     WEIR_DECL void wait_open(operation& what, time_point now);
     /// Takes a step of the handshake, which goes out before `open`.
     WEIR_DECL void submit_handshake(operation& what, time_point now);
+    /// Completes an operation that was not submitted.
+    WEIR_DECL void refuse(operation& what, error_code why);
+    /// Takes all out that wait to be written: `submit` each somewhere.
+    WEIR_DECL void take_queued(operation_list& to);
     /// Gives an operation up; does nothing to one that is completed.
     WEIR_DECL void cancel(operation& what);
 
@@ -123,6 +141,7 @@ private:
     WEIR_DECL void enqueue(operation& what, operation_list& to) noexcept;
     WEIR_DECL void leave_queue(operation& what) noexcept;
     WEIR_DECL void finish(operation& what, error_code result, std::string_view server_text = {});
+    WEIR_DECL void hand_over(operation& what, errc why, std::string_view text = {});
     WEIR_DECL void give_up(operation& what, errc unsent, errc sent);
     WEIR_DECL void finish_all(operation_list& of, errc unsent);
     WEIR_DECL void abandon_slots(bool may_resend, time_point now);
@@ -137,12 +156,14 @@ private:
 
     WEIR_DECL void answered(parser::event what, time_point now);
     WEIR_DECL void refused(operation& what, time_point now);
+    WEIR_DECL bool sent_elsewhere(operation& what, errc code, time_point now);
     WEIR_DECL bool heal(operation& what, errc& code);
     WEIR_DECL void retry_later(operation& what, errc code, time_point now);
     WEIR_DECL script_state& state_of(script const& code);
 
     pipeline_limits limits_;
     client_observer* observer_;
+    redirector* redirector_ = nullptr;
     client_statistics stats_;
 
     operation_list waiters_;

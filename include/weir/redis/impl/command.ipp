@@ -1,6 +1,7 @@
 #pragma once
 
 #include <weir/redis/command.hpp>
+#include <weir/redis/hash_slot.hpp>
 
 #include <array>
 #include <charconv>
@@ -28,7 +29,7 @@ inline void append_count(std::string& to, char type, std::size_t count) {
 
 WEIR_DECL command& command::clear() noexcept {
     payload_.clear();
-    missing_ = 0;
+    missing_ = keys_ = first_key_ = 0;
     script_ = nullptr;
     return *this;
 }
@@ -50,6 +51,28 @@ WEIR_DECL command& command::arg(std::string_view text) {
     return *this;
 }
 
+WEIR_DECL command& command::key(std::string_view text) {
+    if (keys_++ == 0)
+        first_key_ = payload_.size();
+    return arg(text);
+}
+
+WEIR_DECL std::optional<std::uint16_t> command::slot() const noexcept {
+    std::optional<std::uint16_t> found;
+    auto rest = std::string_view(payload_).substr(first_key_);
+    for (std::size_t i = 0; i < keys_; ++i) {
+        std::size_t size = 0;
+        auto const line_end = std::from_chars(rest.data() + 1, rest.data() + rest.size(), size).ptr;
+        rest.remove_prefix(static_cast<std::size_t>(line_end - rest.data()) + 2);
+        auto const slot = hash_slot(rest.substr(0, size));
+        if (found && *found != slot)
+            return std::nullopt;
+        found = slot;
+        rest.remove_prefix(size + 2);
+    }
+    return found;
+}
+
 WEIR_DECL command& command::arg_signed(std::int64_t value) {
     std::array<char, 24> digits;
     return arg(detail::to_decimal(value, digits));
@@ -63,6 +86,8 @@ WEIR_DECL command& command::arg_unsigned(std::uint64_t value) {
 WEIR_DECL command& command::evalsha(redis::script const& code, std::size_t key_count, std::size_t arg_count) {
     start(3 + key_count + arg_count).arg("EVALSHA").arg(code.sha1()).arg(key_count);
     script_ = &code;
+    keys_ = key_count;
+    first_key_ = payload_.size();
     return *this;
 }
 

@@ -11,17 +11,6 @@ namespace weir::redis::detail {
 
 // A connection that lived this long is replaced at once when it is lost; a shorter-lived one after a pause.
 inline constexpr std::chrono::seconds settled_after{1};
-// "Every operation has a finite deadline."
-inline constexpr std::chrono::hours max_timeout{24};
-
-inline pipeline_limits limits_of(client_options const& options) {
-    pipeline_limits limits;
-    limits.max_queued_operations = std::max<std::size_t>(options.max_queued_operations, 1);
-    limits.max_queued_bytes = options.max_queued_bytes;
-    limits.max_reply_bytes = options.max_reply_bytes;
-    return limits;
-}
-
 // One command of the handshake. Deletes itself when it is done.
 class handshake_step final : public operation {
 public:
@@ -61,27 +50,18 @@ inline std::string words_of(handshake_step const& step, std::string const& passw
     return step.name + ": " + (text.empty() || tells ? step.result.message() : text);
 }
 
-WEIR_DECL connection::connection(asio::io_context& context, client_options options)
-    : context_(context)
-    , options_(std::move(options))
-    , pipeline_(limits_of(options_), options_.observer)
+WEIR_DECL connection::connection(asio::io_context& context, client_options options, connection_owner* owner)
+    : backend(context, std::move(options))
+    , owner_(owner)
     , transport_(context)
-    , deadline_timer_(context.get_executor())
-    , tick_timer_(context.get_executor()) {}
-
-WEIR_DECL connection::~connection() {
-    while (!completing_.empty()) {
-        auto& first = completing_.front();
-        completing_.pop_front();
-        first.destroy();
-    }
-    for (auto* each = inbox_.exchange(nullptr); each;)
-        std::exchange(each, each->next_in_inbox)->destroy();
+    , tick_timer_(context.get_executor()) {
+    if (owner)
+        pipeline_.redirect_to(*this);
 }
 
 // Not at once: the context may be run much later, and the time of the attempt would be over by then.
 WEIR_DECL void connection::start() {
-    asio::post(context_, [self = shared_from_this()] {
+    asio::post(context_, [self = self()] {
         if (self->state_ != state::closed)
             self->connect();
     });
@@ -94,20 +74,23 @@ WEIR_DECL void connection::close() {
     ++attempt_;
     transport_.close();
     tick_timer_.cancel();
-    deadline_timer_.cancel();
     pipeline_.close();
+    stop_deadlines();
     schedule();
 }
 
 // ---- operations
 
-WEIR_DECL void connection::submit(operation& what, std::chrono::nanoseconds timeout) {
-    auto const now = clock::now();
-    if (timeout == std::chrono::nanoseconds::zero())
-        timeout = options_.timeout;
-    what.deadline = now + std::min<std::chrono::nanoseconds>(timeout, max_timeout);
+WEIR_DECL void connection::route(operation& what, clock::time_point now) {
     pipeline_.submit(what, now);
     schedule();
+}
+
+WEIR_DECL void connection::on_redirect(operation& what, errc why, std::string_view text) {
+    if (owner_)
+        owner_->on_redirect(*this, what, why, text);
+    else
+        pipeline_.refuse(what, why);
 }
 
 WEIR_DECL void connection::wait_open(operation& what) {
@@ -122,93 +105,16 @@ WEIR_DECL void connection::cancel(operation& what) {
     schedule();
 }
 
-WEIR_DECL void connection::submit_from_any_thread(foreign_operation& what) {
-    auto* head = inbox_.load(std::memory_order_relaxed);
-    do
-        what.next_in_inbox = head;
-    while (!inbox_.compare_exchange_weak(head, &what, std::memory_order_release, std::memory_order_relaxed));
-    if (!head)
-        asio::post(context_, [self = shared_from_this()] { self->admit_foreign(); });
-}
-
-WEIR_DECL void connection::admit_foreign() {
-    foreign_operation* in_order = nullptr;
-    for (auto* each = inbox_.exchange(nullptr, std::memory_order_acquire); each;) {
-        auto* const next = each->next_in_inbox;
-        each->next_in_inbox = std::exchange(in_order, each);
-        each = next;
-    }
-    while (in_order) {
-        auto& first = *in_order;
-        in_order = first.next_in_inbox;
-        submit(first, first.timeout);
-        if (first.cancel_requested)
-            pipeline_.cancel(first);
-    }
-}
-
-// At most one turn is under way or posted: everything that happens until it runs is written and completed together.
-WEIR_DECL void connection::schedule() {
-    if (turn_scheduled_ || in_turn_)
-        return;
-    turn_scheduled_ = true;
-    asio::post(context_, [self = shared_from_this()] {
-        self->turn_scheduled_ = false;
-        self->turn();
-    });
-}
-
-WEIR_DECL void connection::turn() {
-    // A handler may throw through here; the rest is completed in another turn.
-    struct guard {
-        connection& self;
-        ~guard() {
-            self.in_turn_ = false;
-            if (!self.completing_.empty() || self.pipeline_.has_completed())
-                self.schedule();
-        }
-    };
-    {
-        guard const end{*this};
-        in_turn_ = true;
-        pipeline_.take_completed(completing_);
-        while (!completing_.empty()) {
-            auto& first = completing_.front();
-            completing_.pop_front();
-            first.complete();
-        }
-    }
-    flush();
-    arm_deadline();
-}
-
-WEIR_DECL void connection::arm_deadline() {
-    auto const next = pipeline_.next_deadline();
-    if (!next || state_ == state::closed || (armed_ && armed_for_ <= *next))
-        return;
-    armed_ = true;
-    armed_for_ = *next;
-    deadline_timer_.expires_at(*next);
-    deadline_timer_.async_wait([self = shared_from_this()](error_code ec) {
-        if (ec)
-            return;
-        self->armed_ = false;
-        self->pipeline_.expire(clock::now());
-        self->turn();
-    });
-}
-
 // ---- the connection's life
 
 WEIR_DECL void connection::connect() {
     state_ = state::connecting;
     ++attempt_;
     set_tick(clock::now() + options_.connect_timeout);
-    transport_.async_connect(options_.server,
-                             [self = shared_from_this(), attempt = attempt_](error_code ec, std::string text) {
-                                 if (attempt == self->attempt_)
-                                     self->on_transport(ec, std::move(text));
-                             });
+    transport_.async_connect(options_.server, [self = self(), attempt = attempt_](error_code ec, std::string text) {
+        if (attempt == self->attempt_)
+            self->on_transport(ec, std::move(text));
+    });
 }
 
 WEIR_DECL void connection::on_transport(error_code ec, std::string text) {
@@ -220,8 +126,7 @@ WEIR_DECL void connection::on_transport(error_code ec, std::string text) {
     auto const now = clock::now();
     steps_left_ = 0;
     auto const add = [&](std::string what, redis::command bytes, bool optional = false) {
-        auto step =
-            std::make_unique<handshake_step>(weak_from_this(), attempt_, std::move(what), std::move(bytes), optional);
+        auto step = std::make_unique<handshake_step>(self(), attempt_, std::move(what), std::move(bytes), optional);
         step->deadline = now + max_timeout; // the tick ends the attempt as a whole
         pipeline_.submit_handshake(*step.release(), now);
         ++steps_left_;
@@ -262,6 +167,8 @@ WEIR_DECL void connection::opened() {
     set_tick(opened_at_ + options_.health_interval);
     if (options_.observer)
         options_.observer->on_connected();
+    if (owner_)
+        owner_->on_open(*this);
 }
 
 WEIR_DECL void connection::attempt_failed(errc why, std::string text) {
@@ -276,6 +183,8 @@ WEIR_DECL void connection::attempt_failed(errc why, std::string text) {
         options_.observer->on_connect_failed(why, last_error_text_, pause);
     reconnect_after(pause);
     schedule();
+    if (owner_)
+        owner_->on_failed(*this);
 }
 
 WEIR_DECL void connection::lost(errc why, std::string const& text) {
@@ -309,7 +218,7 @@ WEIR_DECL void connection::reconnect_after(std::chrono::milliseconds pause) {
 
 WEIR_DECL void connection::set_tick(clock::time_point when) {
     tick_timer_.expires_at(when);
-    tick_timer_.async_wait([self = shared_from_this()](error_code ec) {
+    tick_timer_.async_wait([self = self()](error_code ec) {
         // A tick that was due when the timer was set anew is nobody's.
         if (!ec && self->tick_timer_.expiry() <= clock::now())
             self->on_tick();
@@ -351,7 +260,7 @@ WEIR_DECL void connection::check_health(clock::time_point now) {
 
 WEIR_DECL void connection::read() {
     transport_.async_read_some(asio::buffer(read_buffer_),
-                               [self = shared_from_this(), attempt = attempt_](error_code ec, std::size_t size) {
+                               [self = self(), attempt = attempt_](error_code ec, std::size_t size) {
                                    if (attempt == self->attempt_)
                                        self->on_read(ec, size);
                                });
@@ -397,7 +306,7 @@ WEIR_DECL void connection::flush() {
         write_blocked_ = true;
         // After any other error the read has still to tell what the server said before it went.
         if (ec == asio::error::would_block)
-            transport_.async_wait_writable([self = shared_from_this(), attempt = attempt_](error_code) {
+            transport_.async_wait_writable([self = self(), attempt = attempt_](error_code) {
                 if (attempt != self->attempt_)
                     return;
                 self->write_blocked_ = false;

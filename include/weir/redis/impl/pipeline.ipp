@@ -35,10 +35,13 @@ WEIR_DECL pipeline::~pipeline() {
 
 WEIR_DECL void pipeline::submit(operation& what, time_point now) {
     ++stats_.submitted;
-    what.submitted_ = now;
+    if (what.submitted_ == time_point{})
+        what.submitted_ = now;
     retry_budget_ = std::min(retry_budget_ + 1, detail::max_retry_budget);
     if (!what.command->complete())
         return finish(what, errc::invalid_argument);
+    if (refuse_with_ == errc::not_connected && redirector_)
+        return hand_over(what, errc::not_connected);
     if (refuse_with_)
         return finish(what, refuse_with_);
     if (stats_.queued >= limits_.max_queued_operations ||
@@ -75,6 +78,27 @@ WEIR_DECL void pipeline::leave_queue(operation& what) noexcept {
     what.unlink();
     --stats_.queued;
     stats_.queued_bytes -= what.command->payload().size();
+}
+
+WEIR_DECL void pipeline::refuse(operation& what, error_code why) {
+    finish(what, what.maybe_executed_ && why == kind::not_sent ? errc::connection_lost : why);
+}
+
+WEIR_DECL void pipeline::take_queued(operation_list& to) {
+    for (auto* list : {&retry_, &queue_, &delayed_})
+        while (!list->empty()) {
+            auto& first = list->front();
+            leave_queue(first);
+            deadlines_.erase(first);
+            first.phase_ = operation::phase::idle;
+            to.push_back(first);
+        }
+}
+
+WEIR_DECL void pipeline::hand_over(operation& what, errc why, std::string_view text) {
+    deadlines_.erase(what);
+    what.phase_ = operation::phase::idle;
+    redirector_->on_redirect(what, why, text);
 }
 
 WEIR_DECL void pipeline::cancel(operation& what) {
@@ -157,6 +181,15 @@ WEIR_DECL void pipeline::connect_failed(errc why) {
     auto const code = connect_error_ == kind::authentication ? why : errc::not_connected;
     refuse_with_ = code;
     finish_all(waiters_, why);
+    if (redirector_ && code == errc::not_connected) {
+        operation_list unsent;
+        take_queued(unsent);
+        while (!unsent.empty()) {
+            auto& first = unsent.front();
+            unsent.pop_front();
+            hand_over(first, code);
+        }
+    }
     for (auto* list : {&retry_, &queue_, &delayed_})
         finish_all(*list, code);
 }
@@ -258,6 +291,12 @@ WEIR_DECL void pipeline::write_operations(operation_list& from) {
     while (!from.empty() && has_room()) {
         auto& next = from.front();
         leave_queue(next);
+        if (next.asking) {
+            static command const asking("ASKING");
+            buffer_ += asking.payload();
+            wire_prepared_ += asking.payload().size();
+            push_slot({slot::kind::ping, nullptr, nullptr}); // its reply means nothing either
+        }
         auto const bytes = next.command->payload();
         next.phase_ = operation::phase::sent;
         next.slot_ = first_slot_ + slots_.size();
@@ -334,10 +373,24 @@ WEIR_DECL void pipeline::refused(operation& what, time_point now) {
             return;
         if (code == errc::busy || code == errc::loading)
             return retry_later(what, code, now);
+        if (redirector_ && sent_elsewhere(what, code, now))
+            return;
     }
     what.sink->begin();
     what.sink->on_error(parser_->error_text(), 0);
     finish(what, what.maybe_executed_ ? errc::connection_lost : code, parser_->error_text());
+}
+
+WEIR_DECL bool pipeline::sent_elsewhere(operation& what, errc code, time_point now) {
+    auto const& text = parser_->error_text();
+    if (code == errc::cluster_down || text.starts_with("TRYAGAIN")) {
+        retry_later(what, code, now);
+        return true;
+    }
+    if (code != errc::redirected && code != errc::read_only && code != errc::master_down)
+        return false;
+    hand_over(what, code, text);
+    return true;
 }
 
 // A refusal is certain not to have been executed, so that even a write may be tried again.

@@ -1,0 +1,51 @@
+#pragma once
+
+#include <weir/redis/observer.hpp>
+#include <weir/redis/script.hpp>
+#include <weir/redis/url.hpp>
+
+#include <chrono>
+#include <string>
+#include <vector>
+
+namespace weir::redis {
+
+/// How the servers behind a client belong together.
+enum class topology {
+    /// One server.
+    standalone,
+    /// A Redis Cluster: each command goes to the node that owns its keys.
+    cluster,
+};
+
+/// What a client needs to know.
+struct client_options {
+    /// The server; of a cluster any node, by which the others are found.
+    address server;
+    redis::topology topology = redis::topology::standalone;
+    /// Further nodes of a cluster to ask where `server` is away; with its user, password and transport.
+    std::vector<address> seeds;
+    /// Sent as CLIENT SETNAME, so that CLIENT LIST tells who is who; empty: not sent.
+    std::string client_name = "weir";
+    /// The deadline of an operation that names none, from its submission to its reply.
+    std::chrono::milliseconds timeout{50};
+    /// Past these, operations fail at once with `errc::queue_full`.
+    std::size_t max_queued_operations = 16384;
+    std::size_t max_queued_bytes = 16u << 20;
+    /// A longer reply is `errc::protocol_error` and drops the connection.
+    std::size_t max_reply_bytes = 16u << 20;
+    /// The pause before the next attempt is chosen at random between 0 and a bound that doubles from `reconnect_min`
+    /// to `reconnect_max` ("full jitter").
+    std::chrono::milliseconds reconnect_min{50}, reconnect_max{5000};
+    /// Covers the look-up of the name, the connection and the handshake.
+    std::chrono::milliseconds connect_timeout{1000};
+    /// An idle connection is PINGed this often; one that owes replies and is silent for two intervals is dropped. So
+    /// no command may keep the server silent for as long.
+    std::chrono::milliseconds health_interval{1000};
+    /// Loaded in the handshake. Others are loaded when the server is found not to know them.
+    std::vector<script const*> scripts;
+    /// May be null; must outlive the client.
+    client_observer* observer = nullptr;
+};
+
+} // namespace weir::redis

@@ -1,0 +1,366 @@
+#pragma once
+
+#include <weir/redis/cluster.hpp>
+
+#include <boost/asio/post.hpp>
+
+#include <algorithm>
+#include <utility>
+
+namespace weir::redis::detail {
+
+inline constexpr int max_redirects = 5;
+// So many are followed at once, further ones when the table is renewed.
+inline constexpr int hasty_redirects = 2;
+// The table is renewed this often even where nobody was sent elsewhere.
+inline constexpr std::chrono::seconds renewal_interval{60};
+// How long a reason for renewing it waits for others, at most.
+inline constexpr std::chrono::milliseconds renewal_jitter{20};
+// The pause after a renewal that no node answered, at most.
+inline constexpr std::chrono::milliseconds renewal_pause{200};
+inline constexpr std::chrono::seconds slots_timeout{1};
+
+// CLUSTER SLOTS, asked of one node. Deletes itself when it is done.
+class slots_request final : public operation {
+public:
+    slots_request(std::weak_ptr<cluster> owner, std::string host)
+        : operation(&slots_request::finish)
+        , asked_host(std::move(host))
+        , owner_(std::move(owner)) {
+        command = &what_;
+        sink = &reply;
+        internal = true;
+    }
+
+    std::string asked_host;
+    flat_reply reply;
+
+private:
+    static void finish(operation* base, bool invoke) {
+        std::unique_ptr<slots_request> const self(static_cast<slots_request*>(base));
+        if (auto const owner = self->owner_.lock(); owner && invoke)
+            owner->on_slots(*self);
+    }
+
+    std::weak_ptr<cluster> owner_;
+    redis::command what_{"CLUSTER", "SLOTS"};
+};
+
+WEIR_DECL cluster::cluster(asio::io_context& context, client_options options)
+    : backend(context, std::move(options))
+    , renewal_timer_(context.get_executor()) {}
+
+WEIR_DECL cluster::~cluster() {
+    for (auto const& each : nodes_)
+        if (each)
+            each->link->disown();
+}
+
+WEIR_DECL void cluster::start() {
+    connect_seeds();
+    renew_after(std::chrono::milliseconds{0});
+}
+
+WEIR_DECL void cluster::close() {
+    if (std::exchange(closed_, true))
+        return;
+    for (auto const& each : nodes_)
+        if (each) {
+            each->link->disown();
+            each->link->close();
+        }
+    renewal_timer_.cancel();
+    pipeline_.close();
+    stop_deadlines();
+    schedule();
+}
+
+WEIR_DECL client_statistics cluster::stats() const {
+    auto sum = pipeline_.stats();
+    for (auto const& each : nodes_)
+        if (each)
+            sum += each->link->stats();
+    return sum;
+}
+
+// ---- operations
+
+WEIR_DECL void cluster::wait_open(operation& what) {
+    auto const now = clock::now();
+    what.deadline = now + max_timeout;
+    pipeline_.wait_open(what, now);
+    schedule();
+}
+
+WEIR_DECL void cluster::cancel(operation& what) {
+    if (auto* const holder = static_cast<connection*>(what.holder))
+        return holder->cancel(what);
+    pipeline_.cancel(what);
+    schedule();
+}
+
+WEIR_DECL void cluster::route(operation& what, clock::time_point now) {
+    what.holder = nullptr;
+    if (!loaded_ || closed_ || !what.command->complete())
+        return park(what, now);
+    if (what.command->key_count() == 0) {
+        auto const any = any_open_node();
+        return any == nobody ? park(what, now) : send(what, any, now);
+    }
+    auto const slot = what.command->slot();
+    if (!slot)
+        return refuse(what, errc::cross_slot);
+    if (auto const owner = owner_of_[*slot]; owner != nobody)
+        return send(what, owner, now);
+    renew_after(renewal_jitter);
+    refuse(what, errc::cluster_down);
+}
+
+WEIR_DECL void cluster::send(operation& what, std::size_t to, clock::time_point now) {
+    what.holder = nodes_[to]->link.get();
+    nodes_[to]->link->route(what, now);
+}
+
+WEIR_DECL void cluster::refuse(operation& what, error_code why) {
+    what.holder = nullptr;
+    pipeline_.refuse(what, why);
+    schedule();
+}
+
+WEIR_DECL void cluster::park(operation& what, clock::time_point now) {
+    what.holder = nullptr;
+    what.asking = false;
+    pipeline_.submit(what, now);
+    schedule();
+}
+
+WEIR_DECL void cluster::on_redirect(connection& from, operation& what, errc why, std::string_view text) {
+    auto const now = clock::now();
+    what.asking = false;
+    if (closed_ || ++what.redirects > max_redirects)
+        return refuse(what, why);
+    auto const& speaker = *nodes_[index_of(from)];
+    if (why == errc::redirected) {
+        auto const where = read_redirection(text, speaker.host);
+        if (!where)
+            return refuse(what, errc::redirected);
+        follow(*where, what, now);
+        return;
+    }
+    // The node is a replica, or away. If the table that says it is neither is newer than that, there is no better one.
+    if (why == errc::not_connected && loaded_ && speaker.failed && speaker.failed_at < loaded_at_)
+        return refuse(what, errc::not_connected);
+    renew_after(renewal_jitter);
+    park(what, now);
+}
+
+WEIR_DECL void cluster::follow(redirection const& where, operation& what, clock::time_point now) {
+    auto const to = node_at(where.host, where.port);
+    if (where.ask) {
+        what.asking = true;
+    } else {
+        owner_of_[where.slot] = static_cast<std::uint16_t>(to);
+        nodes_[to]->listed = true;
+        renew_after(renewal_jitter);
+        // Nodes that send it to each other have yet to agree.
+        if (what.redirects > hasty_redirects)
+            return park(what, now);
+    }
+    send(what, to, now);
+}
+
+// ---- nodes
+
+WEIR_DECL std::size_t cluster::node_at(std::string_view host, std::uint16_t port) {
+    auto free = nodes_.size();
+    for (std::size_t i = 0; i < nodes_.size(); ++i) {
+        if (nodes_[i] && nodes_[i]->host == host && nodes_[i]->port == port)
+            return i;
+        if (!nodes_[i])
+            free = i;
+    }
+    if (free == nodes_.size())
+        nodes_.emplace_back();
+    auto made = std::make_unique<node>();
+    made->host = host;
+    made->port = port;
+    auto options = options_;
+    options.server.host = host;
+    options.server.port = port;
+    made->link = std::make_shared<connection>(context_, std::move(options), static_cast<connection_owner*>(this));
+    made->link->start();
+    nodes_[free] = std::move(made);
+    return free;
+}
+
+WEIR_DECL std::size_t cluster::index_of(connection const& which) const noexcept {
+    auto const found = std::find_if(nodes_.begin(), nodes_.end(),
+                                    [&](auto const& each) { return each && each->link.get() == &which; });
+    return static_cast<std::size_t>(found - nodes_.begin());
+}
+
+WEIR_DECL std::size_t cluster::any_open_node() noexcept {
+    for (std::size_t i = 0; i < nodes_.size(); ++i) {
+        auto const at = ++next_node_ % nodes_.size();
+        if (nodes_[at] && nodes_[at]->link->is_open())
+            return at;
+    }
+    return nobody;
+}
+
+WEIR_DECL void cluster::connect_seeds() {
+    node_at(options_.server.host, options_.server.port);
+    for (auto const& each : options_.seeds)
+        node_at(each.host, each.port);
+}
+
+WEIR_DECL void cluster::on_open(connection& which) {
+    nodes_[index_of(which)]->failed = false;
+    if (!loaded_)
+        renew();
+    judge();
+}
+
+WEIR_DECL void cluster::on_failed(connection& which) {
+    auto& failed = *nodes_[index_of(which)];
+    failed.failed = true;
+    failed.failed_at = clock::now();
+    last_error_ = which.last_error();
+    last_error_text_ = which.last_error_text();
+    renew_after(renewal_pause);
+    judge();
+}
+
+// Whether those who wait for a connection have it, or never will.
+WEIR_DECL void cluster::judge() {
+    bool all_known = true, any_open = false;
+    for (auto const& each : nodes_) {
+        if (!each)
+            continue;
+        any_open = any_open || each->link->is_open();
+        all_known = all_known && (each->failed || each->link->is_open());
+    }
+    if (!all_known)
+        return;
+    if (loaded_ && any_open) {
+        if (!std::exchange(ready_, true))
+            pipeline_.open();
+    } else if (!any_open) {
+        // With no node in reach, what waits learns so at once, until one is.
+        ready_ = loaded_ = false;
+        pipeline_.connect_failed(last_error_ == errc{} ? errc::not_connected : last_error_);
+        connect_seeds();
+    }
+    schedule();
+}
+
+// ---- the table
+
+WEIR_DECL void cluster::renew_after(std::chrono::milliseconds most) {
+    if (closed_)
+        return;
+    auto const pause = std::uniform_int_distribution<std::int64_t>{0, most.count()}(random_);
+    auto const when = clock::now() + std::chrono::milliseconds{pause};
+    if (when >= renewal_at_)
+        return;
+    renewal_at_ = when;
+    renewal_timer_.expires_at(when);
+    renewal_timer_.async_wait([self = std::static_pointer_cast<cluster>(shared_from_this())](error_code ec) {
+        if (!ec && self->renewal_timer_.expiry() <= clock::now())
+            self->renew();
+    });
+}
+
+WEIR_DECL void cluster::renew() {
+    renewal_at_ = clock::time_point::max();
+    if (closed_ || asking_)
+        return;
+    auto const asked = any_open_node();
+    if (asked == nobody)
+        return; // on_open() comes back to it
+    asking_ = true;
+    auto self = std::static_pointer_cast<cluster>(shared_from_this());
+    auto request = std::make_unique<slots_request>(std::move(self), nodes_[asked]->host);
+    auto const now = clock::now();
+    request->deadline = now + slots_timeout;
+    nodes_[asked]->link->route(*request.release(), now);
+}
+
+WEIR_DECL void cluster::on_slots(slots_request const& answer) {
+    asking_ = false;
+    if (closed_)
+        return;
+    auto const ranges = answer.result ? std::nullopt : read_cluster_slots(answer.reply, answer.asked_host);
+    if (ranges && !ranges->empty()) {
+        refusals_ = 0;
+        load(*ranges);
+        return renew_after(renewal_interval);
+    }
+    if (!answer.result || answer.result == errc::server_error) {
+        last_error_ = errc::cluster_down;
+        last_error_text_ = options_.server.display() + ": it is no cluster, or has no slots yet";
+        if (!loaded_)
+            pipeline_.connect_failed(errc::cluster_down);
+        schedule();
+    }
+    // Another node may know more.
+    if (++refusals_ % std::max<std::size_t>(nodes_.size(), 1) != 0)
+        renew();
+    else
+        renew_after(renewal_pause);
+}
+
+WEIR_DECL void cluster::load(std::vector<slot_range> const& ranges) {
+    for (auto const& each : nodes_)
+        if (each)
+            each->listed = false;
+    std::fill(owner_of_.begin(), owner_of_.end(), nobody);
+    for (auto const& each : ranges) {
+        auto const owner = node_at(each.host, each.port);
+        nodes_[owner]->listed = true;
+        std::fill(owner_of_.begin() + each.first, owner_of_.begin() + each.last + 1, static_cast<std::uint16_t>(owner));
+    }
+    loaded_ = true;
+    loaded_at_ = clock::now();
+    drop_unlisted();
+    send_parked();
+    judge();
+}
+
+// Nodes that own nothing go when nothing is under way on them.
+WEIR_DECL void cluster::drop_unlisted() {
+    bool busy = false;
+    for (auto& each : nodes_) {
+        if (!each || each->listed)
+            continue;
+        operation_list queued;
+        each->link->take_queued(queued);
+        while (!queued.empty()) {
+            auto& first = queued.front();
+            queued.pop_front();
+            park(first, loaded_at_);
+        }
+        if (each->link->stats().in_flight != 0) {
+            busy = true;
+            continue;
+        }
+        each->link->disown();
+        each->link->close();
+        each.reset();
+    }
+    if (busy)
+        renew_after(renewal_pause);
+}
+
+WEIR_DECL void cluster::send_parked() {
+    operation_list parked;
+    pipeline_.take_queued(parked);
+    while (!parked.empty()) {
+        auto& first = parked.front();
+        parked.pop_front();
+        route(first, loaded_at_);
+    }
+    schedule();
+}
+
+} // namespace weir::redis::detail

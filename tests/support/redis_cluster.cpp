@@ -1,0 +1,165 @@
+#include "support/redis_cluster.hpp"
+
+#include <weir/redis/hash_slot.hpp>
+
+#include <chrono>
+#include <sstream>
+#include <stdexcept>
+#include <thread>
+
+namespace weir::test {
+namespace {
+
+/// Asks until `done`; a condition of other processes, which tell nobody when it holds.
+template <class Done>
+void wait_until(char const* what, Done const& done) {
+    auto const end = std::chrono::steady_clock::now() + std::chrono::seconds{30};
+    while (!done()) {
+        if (std::chrono::steady_clock::now() > end)
+            throw std::runtime_error(std::string("the cluster never came to this: ") + what);
+        std::this_thread::sleep_for(std::chrono::milliseconds{10});
+    }
+}
+
+bool runs(redis_server& node) {
+    try {
+        return node.run({"PING"}) == "PONG";
+    } catch (std::runtime_error const&) {
+        return false;
+    }
+}
+
+} // namespace
+
+redis_cluster::redis_cluster(std::size_t masters)
+    : masters_(masters) {
+    for (std::size_t i = 0; i < 2 * masters; ++i)
+        nodes_.push_back(std::make_unique<redis_server>(redis_server::options{
+            .tcp = true,
+            .password = {},
+            .arguments = {"--cluster-enabled", "yes", "--cluster-node-timeout", "500", "--cluster-config-file",
+                          "nodes.conf", "--cluster-port", std::to_string(free_port()),
+                          "--cluster-require-full-coverage", "no", "--repl-diskless-sync-delay", "0",
+                          "--cluster-replica-validity-factor", "0"}}));
+    for (auto const& each : nodes_)
+        ids_.push_back(each->run({"CLUSTER", "MYID"}));
+    auto const bus_of = [&](std::size_t i) {
+        // The own line of CLUSTER NODES: id host:port@bus ...
+        std::istringstream lines(nodes_[i]->run({"CLUSTER", "NODES"}));
+        std::string id, where;
+        lines >> id >> where;
+        return where.substr(where.find('@') + 1);
+    };
+    for (std::size_t i = 1; i < size(); ++i)
+        nodes_[0]->run({"CLUSTER", "MEET", "127.0.0.1", std::to_string(nodes_[i]->port()), bus_of(i)});
+    for (std::size_t i = 0; i < masters; ++i)
+        nodes_[i]->run({"CLUSTER", "ADDSLOTSRANGE", std::to_string(i * redis::slot_count / masters),
+                        std::to_string((i + 1) * redis::slot_count / masters - 1)});
+    for (std::size_t i = 0; i < masters; ++i)
+        wait_until("a replica knows its master", [&] {
+            return nodes_[masters + i]->run({"CLUSTER", "REPLICATE", ids_[i]}) == "OK";
+        });
+    for (std::size_t i = masters; i < size(); ++i)
+        wait_until("a replica has a copy", [&] {
+            return nodes_[i]->run({"INFO", "replication"}).find("master_link_status:up") != std::string::npos;
+        });
+    wait_until_agreed();
+}
+
+void redis_cluster::wait_until_agreed() {
+    std::string agreed;
+    wait_until("all nodes agree", [&] {
+        agreed.clear();
+        for (auto const& each : nodes_) {
+            if (!runs(*each))
+                continue;
+            if (each->run({"CLUSTER", "INFO"}).find("cluster_state:ok") == std::string::npos)
+                return false;
+            // Ranges and masters alone: the order of the rest differs.
+            std::string slots;
+            std::istringstream lines(each->run({"CLUSTER", "NODES"}));
+            std::vector<std::string> masters;
+            for (std::string line; std::getline(lines, line);)
+                if (line.find("master") != std::string::npos && line.find("fail") == std::string::npos) {
+                    std::istringstream words(line);
+                    std::string id, word;
+                    words >> id;
+                    for (int i = 0; i < 7; ++i)
+                        words >> word;
+                    for (std::string range; words >> range;)
+                        if (range.front() != '[')
+                            id += ' ' + range;
+                    masters.push_back(id);
+                }
+            std::sort(masters.begin(), masters.end());
+            for (auto const& line : masters)
+                slots += line + '\n';
+            if (!agreed.empty() && slots != agreed)
+                return false;
+            agreed = slots;
+        }
+        return true;
+    });
+}
+
+std::size_t redis_cluster::owner(std::uint16_t slot) {
+    for (std::size_t i = 0; i < size(); ++i) {
+        if (!runs(*nodes_[i]))
+            continue;
+        std::istringstream lines(nodes_[i]->run({"CLUSTER", "NODES"}));
+        for (std::string line; std::getline(lines, line);) {
+            if (line.find("myself,master") == std::string::npos)
+                continue;
+            std::istringstream words(line);
+            std::string word;
+            for (int skipped = 0; skipped < 8; ++skipped)
+                words >> word;
+            for (std::string range; words >> range;) {
+                if (range.front() == '[')
+                    continue;
+                auto const dash = range.find('-');
+                auto const first = std::stoi(range);
+                auto const last = dash == std::string::npos ? first : std::stoi(range.substr(dash + 1));
+                if (slot >= first && slot <= last)
+                    return i;
+            }
+        }
+    }
+    throw std::runtime_error("nobody owns slot " + std::to_string(slot));
+}
+
+std::int64_t redis_cluster::integer(std::string_view key, std::initializer_list<std::string_view> command) {
+    auto const said = nodes_[owner(redis::hash_slot(key))]->run(command);
+    return said == "(nil)" ? 0 : std::stoll(said);
+}
+
+void redis_cluster::begin_move(std::uint16_t slot, std::size_t to) {
+    auto const from = owner(slot);
+    auto const number = std::to_string(slot);
+    nodes_[to]->run({"CLUSTER", "SETSLOT", number, "IMPORTING", ids_[from]});
+    nodes_[from]->run({"CLUSTER", "SETSLOT", number, "MIGRATING", ids_[to]});
+}
+
+void redis_cluster::move_keys(std::uint16_t slot, std::size_t to, std::size_t at_most) {
+    auto& from = *nodes_[owner(slot)];
+    auto const port = std::to_string(nodes_[to]->port());
+    for (; at_most > 0; --at_most) {
+        auto const keys = from.run({"CLUSTER", "GETKEYSINSLOT", std::to_string(slot), "1"});
+        if (keys.empty())
+            return;
+        auto const key = keys.substr(0, keys.size() - 1);
+        if (auto const said = from.run({"MIGRATE", "127.0.0.1", port, key, "0", "5000"});
+            said != "OK" && said != "NOKEY")
+            throw std::runtime_error("MIGRATE: " + said);
+    }
+}
+
+void redis_cluster::end_move(std::uint16_t slot, std::size_t to) {
+    nodes_[to]->run({"CLUSTER", "SETSLOT", std::to_string(slot), "NODE", ids_[to]});
+    for (std::size_t i = 0; i < masters_; ++i)
+        if (i != to)
+            nodes_[i]->run({"CLUSTER", "SETSLOT", std::to_string(slot), "NODE", ids_[to]});
+    wait_until_agreed();
+}
+
+} // namespace weir::test
