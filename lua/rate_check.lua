@@ -3,11 +3,13 @@
 -- KEYS     one a distinct (user, endpoint)
 -- ARGV     one a request: its rules, each 30 bytes, big-endian: key index (1), algorithm (1), rule id (4), limit (6),
 --          window in microseconds (6), unit in microseconds (5), cost (7); cost 0 asks without charging
+--          a last one that is empty asks for a receipt of the one request before it
 -- Reply    one request, one rule, charged:            the remaining quota, an integer
 --          one request, several rules, all charged:   an array of the remaining quotas
 --          otherwise, for each request:               1 or 0 (admitted), then for each rule: remaining, retry after,
 --                        reset after, times in microseconds: retry after is 0 where the rule admits and -1 where it
 --                        never will, reset after is as it was before this request; all in one array
+--          with a receipt: 1 or 0, the time of the charge in microseconds, then the rules as above
 -- State    a string: until when it is sure to live, and when it was last written as a whole (6 each: microseconds modulo
 --          2^48), then sections, one a rule: rule id (4), algorithm (1), bytes of its payload (2; 0: to the end, where it
 --          is the only section), unit (5), payload:
@@ -30,6 +32,8 @@ local lap, whole = 4294967296, 281474976710656
 local time = call('TIME')
 local now = time[1] * 1000000 + time[2]
 local keys, requests = #KEYS, #ARGV
+local receipt = ARGV[requests] == ''
+if receipt then requests = requests - 1 end
 local states, modes, reply
 
 for q = 1, requests do
@@ -228,6 +232,7 @@ for q = 1, requests do
         else
           call(mode, KEYS[1], value, 'KEEPTTL')
         end
+        if receipt then return {1, now, limit - used - cost, 0, reset} end
         return limit - used - cost
       end
       changed, how = changed or {}, how or {}
@@ -235,7 +240,7 @@ for q = 1, requests do
       how[k] = ttl or how[k] or modes and modes[k] or mode
     end
     local remaining = limit > used and limit - used or 0
-    if rules == 1 and requests == 1 then return {admitted and 1 or 0, remaining, retry, reset} end
+    if rules == 1 and requests == 1 and not receipt then return {admitted and 1 or 0, remaining, retry, reset} end
     report = report or {}
     local i = 4 * r
     report[i], report[i + 1], report[i + 2], report[i + 3] = remaining, cost, retry, reset
@@ -248,9 +253,10 @@ for q = 1, requests do
       for k, s in pairs(changed) do states[k], modes[k] = s, how[k] end
     end
   end
-  local brief = admitted and charged and requests == 1
+  local brief = admitted and charged and requests == 1 and not receipt
   reply = reply or {}
   if not brief then reply[#reply + 1] = admitted and 1 or 0 end
+  if receipt then reply[2] = now end
   for i = 4, 4 * rules, 4 do
     reply[#reply + 1] = admitted and report[i] - report[i + 1] or report[i]
     if not brief then

@@ -30,7 +30,6 @@ struct patient {
 
 patient find_patient(doctor_options const& options) {
     patient found;
-    auto url = options.redis;
     if (!options.config_file.empty()) {
         auto file = config::load_file(options.config_file);
         if (!file.value)
@@ -38,10 +37,12 @@ patient find_patient(doctor_options const& options) {
                           "see weir config check " + options.config_file);
         found.key_prefix = file.value->redis.key_prefix;
         found.timeout = file.value->redis.timeout;
-        if (url.empty())
-            url = file.value->redis.url;
+        if (options.redis.empty()) {
+            found.where = redis_address(file.value->redis);
+            return found;
+        }
     }
-    found.where = redis_address(url);
+    found.where = redis_address(options.redis);
     return found;
 }
 
@@ -65,7 +66,7 @@ void ask_info(redis_session& session, std::vector<finding>& findings) {
                             "examined"});
         return;
     }
-    for (auto& found : judge_info(parse_info(reply.value())))
+    for (auto& found : judge_info(parse_info(reply.value()), session.where().topology == redis::topology::cluster))
         findings.push_back(std::move(found));
 }
 

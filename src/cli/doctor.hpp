@@ -28,8 +28,9 @@ std::string_view to_string(finding::level value) noexcept;
 using info_fields = std::map<std::string, std::string, std::less<>>;
 info_fields parse_info(std::string_view text);
 
-/// Version, role, cluster mode, memory, eviction, persistence, clients, from INFO.
-std::vector<finding> judge_info(info_fields const& info);
+/// Version, role, memory, eviction, persistence, clients, from INFO of a server that is spoken to as a node of a
+/// cluster or alone.
+std::vector<finding> judge_info(info_fields const& info, bool as_cluster = false);
 
 /// `redis_ahead`: by how much the clock of Redis is ahead of ours.
 finding judge_clock(std::chrono::microseconds redis_ahead);

@@ -44,11 +44,14 @@ finding judge_version(info_fields const& info) {
     return {level::ok, "version", version, {}};
 }
 
-finding judge_role(info_fields const& info) {
-    if (field(info, "cluster_enabled") == "1")
-        return {level::warning, "role", "member of a Redis Cluster",
-                "name a standalone Redis: this version does not "
-                "follow the slots of a cluster"};
+finding judge_role(info_fields const& info, bool as_cluster) {
+    bool const is_cluster = field(info, "cluster_enabled") == "1";
+    if (is_cluster && as_cluster)
+        return {level::ok, "role", "member of a Redis Cluster; the findings are those of one node", {}};
+    if (is_cluster)
+        return {level::problem, "role", "member of a Redis Cluster",
+                "write ?mode=cluster behind the URL, or \"mode\": \"cluster\" in the file: alone it refuses the keys "
+                "of other nodes"};
     if (field(info, "role") == "master")
         return {level::ok, "role", "master, " + std::to_string(number(info, "connected_slaves")) + " replicas", {}};
     return {level::problem, "role", "replica of " + field(info, "master_host") + ':' + field(info, "master_port"),
@@ -131,9 +134,9 @@ info_fields parse_info(std::string_view text) {
     return fields;
 }
 
-std::vector<finding> judge_info(info_fields const& info) {
-    return {judge_version(info),  judge_role(info),        judge_memory(info),
-            judge_eviction(info), judge_persistence(info), judge_clients(info)};
+std::vector<finding> judge_info(info_fields const& info, bool as_cluster) {
+    return {judge_version(info),  judge_role(info, as_cluster), judge_memory(info),
+            judge_eviction(info), judge_persistence(info),      judge_clients(info)};
 }
 
 finding judge_clock(std::chrono::microseconds redis_ahead) {

@@ -30,6 +30,10 @@ std::string remedy_of(errc code, redis::address const& where) {
                "+ping +time +get +set +psetex +append +setrange +unlink";
     case errc::loading:
         return "it is reading its data from disk: try again when it has finished";
+    case errc::redirected:
+        return "it is a node of a cluster: write ?mode=cluster behind the URL, or \"mode\": \"cluster\" in the file";
+    case errc::cluster_down:
+        return "see CLUSTER INFO there; a server that is no cluster wants no mode=cluster";
     case errc::max_clients:
         return "raise maxclients, or find out who holds the connections with CLIENT LIST";
     case errc::out_of_memory:
@@ -69,6 +73,19 @@ redis::address redis_address(std::string const& url) {
     if (ec)
         throw failure("redis_url", (url.empty() ? "REDIS_URL: " : "the URL of Redis: ") + why,
                       "write redis://[user:password@]host[:port][/database], rediss://... for TLS, or unix:///path");
+    return where;
+}
+
+redis::address redis_address(config::redis_settings const& settings) {
+    auto where = redis_address(settings.url);
+    if (settings.cluster)
+        where.topology = redis::topology::cluster;
+    where.nodes.insert(where.nodes.end(), settings.nodes.begin(), settings.nodes.end());
+    if (where.topology == redis::topology::standalone && !where.nodes.empty())
+        throw failure("redis_url", "/redis/nodes names further nodes of a cluster", "add \"mode\": \"cluster\"");
+    if (where.topology == redis::topology::cluster && where.via == redis::address::transport::unix_socket)
+        throw failure("redis_url", "the nodes of a cluster find each other by TCP: a unix socket cannot name one",
+                      "write redis://HOST:PORT");
     return where;
 }
 

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "cli/failure.hpp"
+#include "config/config.hpp"
 
 #include <weir/redis/client.hpp>
 #include <weir/redis/url.hpp>
@@ -18,6 +19,8 @@ namespace weir::cli {
 /// The Redis that `url` names, or REDIS_URL where it is empty, or redis://127.0.0.1:6379. Throws `failure`
 /// ("redis_url").
 redis::address redis_address(std::string const& url);
+/// The Redis of a configuration file.
+redis::address redis_address(config::redis_settings const& settings);
 
 /// What an error of Redis means to an operator, and the remedy. `words` are those of `redis::client::last_error_text`,
 /// or the server's; without them the error's own are used.

@@ -100,7 +100,7 @@ asked_rules ask_rules(rule_options const& options) {
     asked_rules asked;
     asked.user = options.user;
     asked.endpoint = options.endpoint;
-    auto url = options.redis;
+    std::optional<config::redis_settings> configured;
     try {
         for (auto const& text : options.limits)
             asked.rules.push_back({config::parse_rule(text)});
@@ -115,8 +115,7 @@ asked_rules ask_rules(rule_options const& options) {
         for (auto const& name : options.rules)
             asked.rules.push_back(rule_of_file(*file.value, name, options.endpoint));
         asked.key_prefix = file.value->redis.key_prefix;
-        if (url.empty())
-            url = file.value->redis.url;
+        configured = file.value->redis;
     }
     if (!options.key_prefix.empty())
         asked.key_prefix = options.key_prefix;
@@ -129,7 +128,7 @@ asked_rules ask_rules(rule_options const& options) {
     if (asked.timeout < std::chrono::milliseconds{1} || asked.timeout > std::chrono::hours{1})
         throw failure("usage", "--timeout: must be from 1ms to 1h", {});
     refuse_twice(asked);
-    asked.where = redis_address(url);
+    asked.where = options.redis.empty() && configured ? redis_address(*configured) : redis_address(options.redis);
     return asked;
 }
 

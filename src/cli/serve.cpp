@@ -41,7 +41,7 @@ class limit_store {
 public:
     limit_store(config::config const& settings, log& to) {
         auto const* environment = std::getenv("REDIS_URL");
-        if (settings.redis.url.empty() && (!environment || !*environment))
+        if (settings.redis.url.empty() && settings.redis.nodes.empty() && (!environment || !*environment))
             start_own(to);
         else
             ask(settings, to);
@@ -68,7 +68,7 @@ private:
 
     /// A mistake in address or password must show before the first request does.
     void ask(config::config const& settings, log& to) {
-        where_ = redis_address(settings.redis.url);
+        where_ = redis_address(settings.redis);
         try {
             redis_session session(where_, start_timeout, rate_limit_scripts());
             to.write(log::level::info, "limits are kept in " + where_.display(),

@@ -31,6 +31,9 @@ struct endpoint {
 struct redis_settings {
     /// Empty: the embedded default, a private redis-server.
     std::string url;
+    /// Beside what the url says: it is a Redis Cluster, and these are further nodes of it.
+    bool cluster = false;
+    std::vector<std::pair<std::string, std::uint16_t>> nodes;
     milliseconds timeout{50};
     std::string key_prefix;
     /// Start even while Redis cannot be reached, deciding by each rule's `on_redis_failure` until it can.

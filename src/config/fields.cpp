@@ -51,12 +51,27 @@ void read_redis_url(reader& in, node const& v, redis_settings& out) {
     out.url = std::move(*url);
 }
 
-void read_redis_mode(reader& in, node const& v, redis_settings&) {
+void read_redis_mode(reader& in, node const& v, redis_settings& out) {
     auto mode = read_text(in, v);
-    if (mode && (*mode == "cluster" || *mode == "sentinel"))
-        in.error(v, "\"" + *mode + "\" is not supported by this version: only \"standalone\" is");
-    else if (mode && *mode != "standalone")
-        in.error(v, "unknown value \"" + *mode + "\"; known: standalone");
+    if (!mode)
+        return;
+    out.cluster = *mode == "cluster";
+    if (*mode == "sentinel")
+        in.error(v, "\"sentinel\" is not supported by this version: \"standalone\" and \"cluster\" are");
+    else if (!out.cluster && *mode != "standalone")
+        in.error(v, "unknown value \"" + *mode + "\"" + suggest_name(*mode, {"standalone", "cluster"}));
+}
+
+void read_redis_nodes(reader& in, node const& v, redis_settings& out) {
+    read_array(in, v, 0, [&](node const& element, std::size_t) {
+        auto text = read_text(in, element);
+        if (!text)
+            return;
+        if (auto made = redis::parse_node(*text))
+            out.nodes.push_back(*std::move(made));
+        else
+            in.error(element, "must be HOST:PORT, an IPv6 address in brackets");
+    });
 }
 
 void read_key_prefix(reader& in, node const& v, redis_settings& out) {
@@ -87,7 +102,7 @@ constexpr std::array redis_fields{
     field<redis_settings>{"user", nullptr, {}, "write it in the url: redis://user:${REDIS_PASSWORD}@host"},
     field<redis_settings>{"password", nullptr, {}, "write it in the url: redis://:${REDIS_PASSWORD}@host"},
     field<redis_settings>{"tls", nullptr, {}, "write it in the url: rediss://host?cacert=FILE&cert=FILE&key=FILE"},
-    field<redis_settings>{"nodes"},
+    field<redis_settings>{"nodes", read_redis_nodes},
     field<redis_settings>{"sentinels"},
 };
 

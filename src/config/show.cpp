@@ -24,7 +24,11 @@ json show_redis(redis_settings const& value) {
     json shown;
     if (!value.url.empty())
         shown["url"] = mask_url(value.url);
-    shown["mode"] = "standalone";
+    shown["mode"] = value.cluster ? "cluster" : "standalone";
+    if (!value.nodes.empty())
+        shown["nodes"] = show_list(value.nodes, [](auto const& each) {
+            return format_endpoint({each.first, each.second});
+        });
     shown["timeout"] = format_duration(value.timeout);
     shown["key_prefix"] = value.key_prefix;
     shown["allow_down_at_start"] = value.allow_down_at_start;

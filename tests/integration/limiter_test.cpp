@@ -101,6 +101,46 @@ TEST_F(limiter_on_redis, takes_charges_of_different_users_and_endpoints_in_one_c
     });
 }
 
+TEST_F(limiter_on_redis, a_refund_takes_back_what_its_receipt_names_and_nothing_else) {
+    with_client([this](redis::client& client) -> asio::awaitable<void> {
+        for (std::uint64_t const limit : {100, 1000}) { // a log, and counters
+            auto const r = hourly("r" + std::to_string(limit), limit), other = hourly("other", 9);
+            limiter subject(client, {r, other});
+            co_await check(subject, "alice");
+            check_request request;
+            std::vector<charge> const mine{{&r, "alice", "e", 5}};
+            EXPECT_FALSE(request.assign(mine, "", key_layout::standalone));
+            auto const slot = request.slots().at(0);
+            redis::command command;
+            check_reply reply;
+            decision result;
+            result.rules.resize(1);
+            std::int64_t receipt = 0;
+            request.encode_slot(command, slot);
+            auto const [charged] = co_await client.async_exec(command, reply, {}, use_result);
+            EXPECT_FALSE(charged);
+            EXPECT_FALSE(request.decode_slot(reply, slot, result, receipt));
+            EXPECT_EQ(result.rules[0].remaining, limit - 6);
+            auto const ttl = server_.integer({"PTTL", "rate:alice:e"});
+            redis::int_sink<1> taken;
+            request.encode_refund(command, slot, receipt - 7'200'000'000);
+            co_await client.async_exec(command, taken, {}, use_result);
+            EXPECT_EQ(taken[0], 0) << "at another time";
+            request.encode_refund(command, slot, receipt);
+            co_await client.async_exec(command, taken, {}, use_result);
+            EXPECT_EQ(taken[0], 5);
+            EXPECT_LE(server_.integer({"PTTL", "rate:alice:e"}), ttl) << "lives no longer for it";
+            auto const [ec, left] = co_await subject.async_peek("alice", "e", use_result);
+            EXPECT_EQ(left.rules.at(0).remaining, limit - 1);
+            EXPECT_EQ(left.rules.at(1).remaining, 8u) << "others keep theirs";
+            server_.run({"FLUSHALL"});
+            co_await client.async_exec(command, taken, {}, use_result);
+            EXPECT_EQ(taken[0], 0);
+            EXPECT_EQ(server_.run({"EXISTS", "rate:alice:e"}), "0") << "nothing comes of nothing";
+        }
+    });
+}
+
 TEST_F(limiter_on_redis, refuses_charges_that_are_out_of_range) {
     with_client([](redis::client& client) -> asio::awaitable<void> {
         limiter subject(client);

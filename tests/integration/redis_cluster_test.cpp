@@ -26,7 +26,7 @@ command increment(std::string const& key) {
 
 redis::client_options cluster_options(std::string const& url) {
     auto options = patient_options(url);
-    options.topology = redis::topology::cluster;
+    options.server.topology = redis::topology::cluster;
     return options;
 }
 
@@ -229,7 +229,7 @@ TEST_F(redis_cluster_client, a_server_that_is_no_cluster_is_told_by_name) {
 
 TEST_F(redis_cluster_client, further_seeds_are_asked_where_the_first_is_away) {
     auto options = cluster_options("redis://127.0.0.1:" + std::to_string(free_port()));
-    options.seeds = {address_of(shared().url(1)), address_of(shared().url(2))};
+    options.server.nodes = {{"127.0.0.1", shared().node(1).port()}, {"127.0.0.1", shared().node(2).port()}};
     client redis(io_, options);
     run(io_, [&]() -> asio::awaitable<void> {
         auto const [ec, value] = co_await count(redis, increment("seeded"));

@@ -40,7 +40,8 @@ TEST(cli_doctor, a_replica_is_a_problem_that_names_its_master) {
         find(judge_info(info({{"role", "slave"}, {"master_host", "10.0.0.9"}, {"master_port", "6379"}})), "role");
     EXPECT_EQ(found.how, level::problem);
     EXPECT_THAT(found.detail, HasSubstr("10.0.0.9:6379"));
-    EXPECT_EQ(find(judge_info(info({{"cluster_enabled", "1"}})), "role").how, level::warning);
+    EXPECT_EQ(find(judge_info(info({{"cluster_enabled", "1"}})), "role").how, level::problem);
+    EXPECT_EQ(find(judge_info(info({{"cluster_enabled", "1"}}), true), "role").how, level::ok);
 }
 
 TEST(cli_doctor, old_versions_are_told_to_upgrade) {

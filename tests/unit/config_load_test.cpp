@@ -128,7 +128,7 @@ TEST(config_load, a_key_written_twice_is_an_error_that_names_the_first) {
 
 TEST(config_load, what_belongs_to_later_versions_is_refused_by_name_and_never_ignored) {
     EXPECT_THAT(culprits(R"({"listen":[{"address":"127.0.0.1:0","tls":{}}],"decision":{},"circuits":{},"locks":{},
-            "redis":{"mode":"cluster"},"identity":[{"jwt":{}},{"api_key":{}}],
+            "redis":{"mode":"sentinel"},"identity":[{"jwt":{}},{"api_key":{}}],
             "limits":{"a":{"limit":1,"window":"1s","burst":3,"shadow":true,"penalty":{},"overrides":{},
                            "algorithm":"token_bucket","per":["jwt:sub"],"cost":{"reserve":1}}},
             "upstreams":{"api":{"targets":["http://a"],"balance":"least_request","circuit":"c","retries":{},"health":{}}},
@@ -137,7 +137,7 @@ TEST(config_load, what_belongs_to_later_versions_is_refused_by_name_and_never_ig
                             HasSubstr("/decision: not supported by this version"),
                             HasSubstr("/circuits: not supported by this version"),
                             HasSubstr("/locks: not supported by this version"),
-                            HasSubstr("/redis/mode: \"cluster\" is not supported by this version"),
+                            HasSubstr("/redis/mode: \"sentinel\" is not supported by this version"),
                             HasSubstr("/identity/0/jwt: not supported by this version"),
                             HasSubstr("/identity/1/api_key: not supported by this version"),
                             HasSubstr("/limits/a/burst: not supported by this version"),

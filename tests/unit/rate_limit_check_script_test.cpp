@@ -101,6 +101,48 @@ TEST(check_request, refuses_replies_that_cannot_be_one) {
         EXPECT_EQ(decode(two, numbers, result), errc::unexpected_reply) << testing::PrintToString(numbers);
 }
 
+TEST(check_request, is_split_by_slot_on_a_cluster_and_reads_the_receipts) {
+    auto const a = named("a", 10), b = named("b", 100);
+    check_request request;
+    ASSERT_FALSE(
+        (request.assign(std::vector<charge>{{&a, "u", "e", 2}, {&b, key_part::any(), "e", 1}, {&b, "u", "other", 0}},
+                        "", key_layout::cluster)));
+    auto const slots = request.slots();
+    ASSERT_EQ(slots.size(), 2u);
+    redis::command part;
+    request.encode_slot(part, slots[0]);
+    EXPECT_EQ(part.slot(), slots[0]);
+    EXPECT_EQ(part.key_count(), 2u);
+    EXPECT_TRUE(part.complete());
+    request.encode_refund(part, slots[1], 1'700'000'000'000'000);
+    EXPECT_EQ(part.slot(), slots[1]);
+    EXPECT_EQ(part.key_count(), 1u);
+
+    auto const read = [&](std::vector<std::int64_t> const& numbers, std::size_t slot, decision& out,
+                          std::int64_t& receipt) {
+        check_reply reply;
+        reply.begin();
+        reply.on_array(numbers.size(), 0);
+        for (auto const each : numbers)
+            reply.on_integer(each, 1);
+        EXPECT_FALSE(reply.finish());
+        return request.decode_slot(reply, slots[slot], out, receipt);
+    };
+    decision out;
+    out.rules.resize(3);
+    std::int64_t receipt = 0;
+    EXPECT_FALSE(read({1, 77, 8, 0, 0, 100, 0, 0}, 0, out, receipt));
+    EXPECT_EQ(receipt, 77);
+    EXPECT_EQ(out.rules[0].remaining, 8u);
+    EXPECT_EQ(out.rules[2].remaining, 100u);
+    EXPECT_FALSE(read({0, 78, 0, 5000, 6000}, 1, out, receipt));
+    EXPECT_EQ(receipt, 0) << "a refusal has charged nothing";
+    EXPECT_EQ(out.rules[1].retry_after, 5ms);
+    for (auto const& wrong : std::vector<std::vector<std::int64_t>>{
+             {1, 77, 8, 0, 0}, {0, 77, 8, 0, 0, 100, 0, 0}, {1, 0, 8, 0, 0, 100, 0, 0}, {1, 77, 8, 0, 0, 100, 0, 0, 1}})
+        EXPECT_EQ(read(wrong, 0, out, receipt), errc::unexpected_reply) << testing::PrintToString(wrong);
+}
+
 TEST(check_request, is_used_again_without_a_trace_of_the_last) {
     auto const a = named("a", 10);
     check_request request = request_of({{&a, "someone", "e"}, {&a, "else", "e"}});

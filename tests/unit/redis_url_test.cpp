@@ -86,8 +86,24 @@ TEST(redis_url, reads_what_tls_needs) {
     EXPECT_EQ(why_not("rediss://h?cert=/c.pem"), "a client's certificate needs both, cert=FILE and key=FILE");
     EXPECT_EQ(why_not("rediss://h?cacert="), "the query's 'cacert' is empty or no text");
     EXPECT_EQ(why_not("rediss://h?ca=/x"),
-              "the query names 'ca', but only db, cacert, cacertdir, cert, key, sni and verify are known");
-    EXPECT_EQ(why_not("redis://h?cacert=/x"), "the query names 'cacert', but only db=NUMBER is known");
+              "the query names 'ca', but only db, mode, node, cacert, cacertdir, cert, key, sni and verify are known");
+    EXPECT_EQ(why_not("redis://h?cacert=/x"), "the query names 'cacert', but only db, mode and node are known");
+}
+
+TEST(redis_url, reads_the_nodes_of_a_cluster) {
+    auto const all =
+        parse("rediss://u:p@a.example:7000?mode=cluster&node=b.example:7001&node=%5B::1%5D:7002&verify=none");
+    EXPECT_EQ(all.topology, redis::topology::cluster);
+    EXPECT_EQ(all.host, "a.example");
+    EXPECT_EQ(all.nodes, (std::vector<std::pair<std::string, std::uint16_t>>{{"b.example", 7001}, {"::1", 7002}}));
+    EXPECT_EQ(parse("redis://h?mode=standalone").topology, redis::topology::standalone);
+    EXPECT_EQ(why_not("redis://h?mode=ring"), "the mode 'ring' is not standalone or cluster");
+    EXPECT_EQ(why_not("redis://h?node=h:1"), "further nodes are for mode=cluster");
+    EXPECT_EQ(why_not("redis://h/1?mode=cluster"), "a cluster has one database, number 0");
+    EXPECT_NE(why_not("unix:///r.sock?mode=cluster"), "");
+    for (auto const* wrong : {"h", "h:", ":1", "h:0", "h:65536", "h:x", "::1:7000", "a/b:1"})
+        EXPECT_EQ(why_not("redis://h?mode=cluster&node=" + std::string(wrong)),
+                  "the node '" + std::string(wrong) + "' is not HOST:PORT");
 }
 
 TEST(redis_url, reads_unix_sockets) {

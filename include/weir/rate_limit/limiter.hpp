@@ -25,7 +25,6 @@ namespace weir {
 struct limiter_options {
     /// Goes before every key.
     std::string key_prefix;
-    key_layout layout = key_layout::standalone;
     /// Decides while Redis is away, for rules that say `on_redis_failure::local`; none: the limiter makes one of its
     /// own. Share one engine among all limiters of a process.
     std::shared_ptr<local_engine> local;
@@ -67,7 +66,9 @@ struct decision_handler {
 } // namespace detail
 
 /// Decides whether requests pass, by rules whose counts live in Redis: all rules of one request together, all or
-/// nothing, in one round trip. While Redis is away each rule decides as its `on_redis_failure` says, at once.
+/// nothing, in one round trip. On a Redis Cluster rules whose keys lie on different nodes are asked at the same time,
+/// and what was charged is taken back where another refused; if that fails too, it counts until its window is over.
+/// While Redis is away each rule decides as its `on_redis_failure` says, at once.
 ///
 ///     weir::limiter limiter{redis, weir::rule{.name = "per-user", .limit = 100, .window = 1min}};
 ///     weir::decision d = co_await limiter.async_check("alice", "/v1/chat", 1, asio::use_awaitable);

@@ -10,21 +10,10 @@
 
 namespace weir::redis {
 
-/// How the servers behind a client belong together.
-enum class topology {
-    /// One server.
-    standalone,
-    /// A Redis Cluster: each command goes to the node that owns its keys.
-    cluster,
-};
-
 /// What a client needs to know.
 struct client_options {
     /// The server; of a cluster any node, by which the others are found.
     address server;
-    redis::topology topology = redis::topology::standalone;
-    /// Further nodes of a cluster to ask where `server` is away; with its user, password and transport.
-    std::vector<address> seeds;
     /// Sent as CLIENT SETNAME, so that CLIENT LIST tells who is who; empty: not sent.
     std::string client_name = "weir";
     /// The deadline of an operation that names none, from its submission to its reply.

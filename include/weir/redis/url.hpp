@@ -3,8 +3,11 @@
 #include <weir/error.hpp>
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 namespace weir::redis {
 
@@ -21,6 +24,14 @@ struct tls_settings {
     bool verify = true;
 
     friend bool operator==(tls_settings const&, tls_settings const&) = default;
+};
+
+/// How the servers behind an address belong together.
+enum class topology {
+    /// One server.
+    standalone,
+    /// A Redis Cluster: each command goes to the node that owns its keys.
+    cluster,
 };
 
 /// Where a Redis server is, and as whom to speak to it.
@@ -40,17 +51,23 @@ struct address {
     int database = 0;
     /// Only for `transport::tls`.
     tls_settings tls;
+    redis::topology topology = redis::topology::standalone;
+    /// Further nodes of a cluster, to ask where the first is away; with its user, password and transport.
+    std::vector<std::pair<std::string, std::uint16_t>> nodes;
 
     /// The address as a URL without user and password, fit for logs and messages: `redis://127.0.0.1:6379/0`,
     /// `unix:///run/redis.sock`.
     WEIR_DECL std::string display() const;
 };
 
+/// Reads `HOST:PORT`, an IPv6 address in brackets; nothing where the text is none. Thread safety: safe.
+WEIR_DECL std::optional<std::pair<std::string, std::uint16_t>> parse_node(std::string_view text);
+
 /// Reads `redis://`, `rediss://` (TLS) and `unix://` URLs: `redis://user:password@host:port/database`,
 /// `unix://user:password@/path/redis.sock?db=database`; everything but the scheme and a host or path may be left out,
 /// and user, password and path may be percent-encoded. The database may be given as `?db=` everywhere. `rediss://`
 /// takes `cacert=FILE`, `cacertdir=DIRECTORY`, `cert=FILE`, `key=FILE`, `sni=NAME` and `verify=none` in the query: see
-/// `tls_settings`.
+/// `tls_settings`. `mode=cluster` names a node of a cluster, and `node=HOST:PORT`, which may be repeated, further ones.
 ///
 /// Sets `ec` to `errc::invalid_url` where the text is no such URL; `why`, where given, then says in words what is
 /// wrong with it, without repeating user or password. Thread safety: safe.

@@ -3,6 +3,7 @@
 #include <weir/detail/lua_sources.hpp>
 #include <weir/rate_limit/check_script.hpp>
 #include <weir/rate_limit/window.hpp>
+#include <weir/redis/hash_slot.hpp>
 
 #include <algorithm>
 
@@ -31,13 +32,18 @@ WEIR_DECL redis::script const& rate_check_script() {
     return instance;
 }
 
+WEIR_DECL redis::script const& rate_refund_script() {
+    static const redis::script instance{"rate_refund", lua::rate_refund};
+    return instance;
+}
+
 WEIR_DECL redis::script const& rate_reset_script() {
     static const redis::script instance{"rate_reset", lua::rate_reset};
     return instance;
 }
 
 WEIR_DECL std::vector<redis::script const*> rate_limit_scripts() {
-    return {&rate_check_script(), &rate_reset_script()};
+    return {&rate_check_script(), &rate_refund_script(), &rate_reset_script()};
 }
 
 WEIR_DECL std::uint32_t rule_id(rule const& r) noexcept {
@@ -95,16 +101,31 @@ WEIR_DECL std::string_view check_request::key(std::size_t index) const noexcept 
     return std::string_view{text_}.substr(begin, key_ends_[index] - begin);
 }
 
-WEIR_DECL void check_request::encode(redis::command& out, redis::script const& code) const {
-    out.clear().evalsha(code, keys_, 1);
+WEIR_DECL std::uint16_t check_request::slot_of(std::size_t index) const noexcept {
+    return redis::hash_slot(key(items_[index].key));
+}
+
+WEIR_DECL std::vector<std::uint16_t> check_request::slots() const {
+    std::vector<std::uint16_t> found;
     for (std::size_t k = 0; k < keys_; ++k)
-        out.arg(key(k));
-    std::array<char, max_rules_per_check * detail::packed_rule_size> packed;
-    auto* end = packed.data();
+        if (auto const slot = redis::hash_slot(key(k)); std::find(found.begin(), found.end(), slot) == found.end())
+            found.push_back(slot);
+    return found;
+}
+
+/// Packs the rules, of one slot or all; the keys of one slot are numbered among themselves.
+WEIR_DECL std::size_t check_request::pack(char* to, std::optional<std::uint16_t> slot) const {
+    std::array<std::size_t, max_rules_per_check> numbers{};
+    std::size_t number = 0;
+    for (std::size_t k = 0; k < keys_; ++k)
+        numbers[k] = !slot || redis::hash_slot(key(k)) == *slot ? ++number : 0;
+    auto* end = to;
     for (auto const& one : items()) {
+        if (numbers[one.key] == 0)
+            continue;
         auto const window = std::chrono::microseconds{one.rule->window};
         auto const shape = shape_of(one.rule->limit, window);
-        end = detail::put_integer<1>(end, one.key + 1);
+        end = detail::put_integer<1>(end, numbers[one.key]);
         end = detail::put_integer<1>(end, shape.kind);
         end = detail::put_integer<4>(end, rule_id(*one.rule));
         end = detail::put_integer<6>(end, one.rule->limit);
@@ -112,7 +133,78 @@ WEIR_DECL void check_request::encode(redis::command& out, redis::script const& c
         end = detail::put_integer<5>(end, static_cast<std::uint64_t>(shape.unit.count()));
         end = detail::put_integer<7>(end, one.cost);
     }
-    out.arg(std::string_view{packed.data(), static_cast<std::size_t>(end - packed.data())});
+    return static_cast<std::size_t>(end - to);
+}
+
+WEIR_DECL void check_request::encode(redis::command& out, redis::script const& code) const {
+    std::array<char, max_rules_per_check * detail::packed_rule_size> packed;
+    auto const size = pack(packed.data(), std::nullopt);
+    out.clear().evalsha(code, keys_, 1);
+    for (std::size_t k = 0; k < keys_; ++k)
+        out.arg(key(k));
+    out.arg(std::string_view{packed.data(), size});
+}
+
+WEIR_DECL void check_request::encode_slot(redis::command& out, std::uint16_t slot, redis::script const& code) const {
+    std::array<char, max_rules_per_check * detail::packed_rule_size> packed;
+    auto const size = pack(packed.data(), slot);
+    std::size_t count = 0;
+    for (std::size_t k = 0; k < keys_; ++k)
+        count += redis::hash_slot(key(k)) == slot ? 1 : 0;
+    out.clear().evalsha(code, count, 2);
+    for (std::size_t k = 0; k < keys_; ++k)
+        if (redis::hash_slot(key(k)) == slot)
+            out.arg(key(k));
+    out.arg(std::string_view{packed.data(), size}).arg("");
+}
+
+WEIR_DECL void check_request::encode_refund(redis::command& out, std::uint16_t slot, std::int64_t receipt) const {
+    std::array<char, max_rules_per_check * detail::packed_rule_size> packed;
+    auto const size = pack(packed.data(), slot);
+    std::size_t count = 0;
+    for (std::size_t k = 0; k < keys_; ++k)
+        count += redis::hash_slot(key(k)) == slot ? 1 : 0;
+    out.clear().evalsha(rate_refund_script(), count, 2);
+    for (std::size_t k = 0; k < keys_; ++k)
+        if (redis::hash_slot(key(k)) == slot)
+            out.arg(key(k));
+    out.arg(receipt).arg(std::string_view{packed.data(), size});
+}
+
+WEIR_DECL error_code check_request::read_rule(std::int64_t remaining, std::int64_t retry, std::int64_t reset,
+                                              std::size_t index, rule_decision& to) const {
+    if (remaining < 0 || retry < -1)
+        return errc::unexpected_reply;
+    to.rule = items_[index].rule;
+    to.allowed = retry == 0;
+    to.outcome = to.allowed ? outcome::allow : outcome::deny;
+    to.remaining = static_cast<std::uint64_t>(remaining);
+    to.retry_after = retry < 0 ? never : detail::to_milliseconds(retry);
+    to.reset_after = detail::to_milliseconds(reset);
+    return {};
+}
+
+WEIR_DECL error_code check_request::decode_slot(check_reply const& reply, std::uint16_t slot, decision& out,
+                                                std::int64_t& receipt) const {
+    receipt = 0;
+    std::size_t at = 2;
+    bool admitted = true, charged = false;
+    for (std::size_t i = 0; i < count_; ++i) {
+        if (slot_of(i) != slot)
+            continue;
+        if (at + 3 > reply.size())
+            return errc::unexpected_reply;
+        if (auto const ec = read_rule(reply[at], reply[at + 1], reply[at + 2], i, out.rules[i]))
+            return ec;
+        at += 3;
+        admitted = admitted && out.rules[i].allowed;
+        charged = charged || items_[i].cost > 0;
+    }
+    if (at != reply.size() || reply[0] != (admitted ? 1 : 0) || reply[1] <= 0)
+        return errc::unexpected_reply;
+    if (admitted && charged)
+        receipt = reply[1];
+    return {};
 }
 
 WEIR_DECL error_code check_request::decode(check_reply const& reply, decision& out) const {
@@ -121,19 +213,10 @@ WEIR_DECL error_code check_request::decode(check_reply const& reply, decision& o
         return errc::unexpected_reply;
     out.rules.resize(count_);
     out.error = {};
-    for (std::size_t i = 0; i < count_; ++i) {
-        auto& one = out.rules[i];
-        auto const remaining = brief ? reply[i] : reply[1 + 3 * i];
-        auto const retry = brief ? 0 : reply[2 + 3 * i];
-        if (remaining < 0 || retry < -1)
-            return errc::unexpected_reply;
-        one.rule = items_[i].rule;
-        one.allowed = retry == 0;
-        one.outcome = one.allowed ? outcome::allow : outcome::deny;
-        one.remaining = static_cast<std::uint64_t>(remaining);
-        one.retry_after = retry < 0 ? never : detail::to_milliseconds(retry);
-        one.reset_after = brief ? one.rule->window : detail::to_milliseconds(reply[3 + 3 * i]);
-    }
+    for (std::size_t i = 0; i < count_; ++i)
+        if (auto const ec = brief ? read_rule(reply[i], 0, 0, i, out.rules[i])
+                                  : read_rule(reply[1 + 3 * i], reply[2 + 3 * i], reply[3 + 3 * i], i, out.rules[i]))
+            return ec;
     conclude(out);
     // What was charged just now counts for a whole window from now.
     for (std::size_t i = 0; i < count_; ++i)

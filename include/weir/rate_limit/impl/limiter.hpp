@@ -4,9 +4,23 @@
 #include <weir/rate_limit/limiter.hpp>
 
 #include <boost/asio/basic_waitable_timer.hpp>
+#include <boost/asio/bind_cancellation_slot.hpp>
+#include <boost/asio/cancellation_signal.hpp>
+#include <boost/asio/dispatch.hpp>
+
+#include <deque>
 
 namespace weir {
 namespace detail {
+
+/// One call of a check that needs several: the rules whose keys lie in one slot.
+struct split_part {
+    std::uint16_t slot = 0;
+    redis::command command;
+    check_reply reply;
+    error_code result;
+    asio::cancellation_signal cancel;
+};
 
 /// What a limiter shares with its checks in flight.
 class limiter_state : public std::enable_shared_from_this<limiter_state> {
@@ -23,12 +37,18 @@ public:
     struct beginning {
         pending_check* check;
         error_code answered;
+        /// Its keys lie on different nodes: one call a slot.
+        bool split = false;
     };
     WEIR_DECL beginning begin(std::span<charge const> charges, decision& result);
 
     /// Takes what Redis said, or failed to say, and returns the check to the pool; the returned code completes the
     /// operation.
     WEIR_DECL error_code finish(pending_check* check, error_code ec);
+
+    /// The calls of a check that is split, and what they said when all are completed.
+    WEIR_DECL static void split(pending_check const& check, std::deque<split_part>& into);
+    WEIR_DECL error_code finish(pending_check* check, std::deque<split_part>& parts);
 
     /// Writes the command that forgets; forgets locally at once.
     WEIR_DECL void begin_reset(redis::command& out, key_part user, key_part endpoint);
@@ -37,6 +57,9 @@ public:
 
 private:
     WEIR_DECL pending_check* take();
+    WEIR_DECL error_code settle(check_request const& request, std::deque<split_part>& parts, decision& out);
+    WEIR_DECL void refund(check_request const& request, std::uint16_t slot, std::int64_t receipt);
+    WEIR_DECL error_code conclude_failure(pending_check* check, error_code ec);
     WEIR_DECL void decide_without_redis(check_request const& request, error_code why, decision& out);
     WEIR_DECL void schedule_probe();
     WEIR_DECL void probe();
@@ -44,6 +67,7 @@ private:
     redis::client& client_;
     std::vector<rule> const rules_;
     limiter_options options_;
+    key_layout const layout_;
     outage_gate gate_;
     asio::basic_waitable_timer<boot_clock> probe_timer_;
     redis::command const ping_{"PING"};
@@ -59,6 +83,50 @@ void check_handler<Handler>::operator()(error_code ec) {
     state.reset();
     std::move(handler)(result);
 }
+
+/// A check under way on several nodes. Owned by its calls.
+template <class Handler>
+class split_check : public std::enable_shared_from_this<split_check<Handler>> {
+public:
+    split_check(std::shared_ptr<limiter_state> state, pending_check* check, Handler&& handler)
+        : state_(std::move(state))
+        , check_(check)
+        , handler_(std::move(handler)) {}
+
+    void start() {
+        limiter_state::split(*check_, parts_);
+        left_ = parts_.size();
+        if (auto slot = asio::get_associated_cancellation_slot(handler_); slot.is_connected())
+            slot.assign([this](asio::cancellation_type type) {
+                for (auto& each : parts_)
+                    each.cancel.emit(type);
+            });
+        for (auto& each : parts_)
+            state_->client().async_exec(
+                each.command, each.reply, redis::exec_options{},
+                asio::bind_cancellation_slot(each.cancel.slot(),
+                                             [self = this->shared_from_this(), &each](error_code ec) {
+                                                 each.result = ec;
+                                                 if (--self->left_ == 0)
+                                                     self->finish();
+                                             }));
+    }
+
+private:
+    void finish() {
+        if (auto slot = asio::get_associated_cancellation_slot(handler_); slot.is_connected())
+            slot.clear();
+        auto const result = state_->finish(check_, parts_);
+        auto const executor = asio::get_associated_executor(handler_, state_->get_executor());
+        asio::dispatch(executor, [handler = std::move(handler_), result]() mutable { std::move(handler)(result); });
+    }
+
+    std::shared_ptr<limiter_state> state_;
+    pending_check* check_;
+    Handler handler_;
+    std::deque<split_part> parts_;
+    std::size_t left_ = 0;
+};
 
 /// A reset under way: its command and reply, and whom to tell.
 struct pending_reset {
@@ -86,9 +154,12 @@ inline bool limiter::redis_away() const noexcept { return state_->redis_away(); 
 template <class Handler>
 void limiter::initiate(std::shared_ptr<detail::limiter_state> const& state, std::span<charge const> charges,
                        decision& result, Handler&& handler) {
-    auto const [check, answered] = state->begin(charges, result);
+    auto const [check, answered, split] = state->begin(charges, result);
+    using handler_type = std::decay_t<Handler>;
+    if (split)
+        return std::make_shared<detail::split_check<handler_type>>(state, check, std::forward<Handler>(handler))
+            ->start();
     if (check) {
-        using handler_type = std::decay_t<Handler>;
         state->client().async_exec(check->command, check->reply, redis::exec_options{},
                                    detail::check_handler<handler_type>{state, check, std::forward<Handler>(handler)});
         return;

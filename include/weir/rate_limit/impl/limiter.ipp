@@ -2,6 +2,7 @@
 
 #include <weir/rate_limit/limiter.hpp>
 
+#include <algorithm>
 #include <array>
 #include <set>
 #include <stdexcept>
@@ -13,6 +14,8 @@ WEIR_DECL limiter_state::limiter_state(redis::client& client, std::vector<rule> 
     : client_(client)
     , rules_(std::move(rules))
     , options_(std::move(options))
+    , layout_(client.options().server.topology == redis::topology::cluster ? key_layout::cluster
+                                                                           : key_layout::standalone)
     , probe_timer_(client.get_executor()) {
     if (!options_.local)
         options_.local = std::make_shared<local_engine>();
@@ -33,7 +36,7 @@ WEIR_DECL limiter_state::beginning limiter_state::begin(std::span<charge const> 
     result.allowed = false;
     result.rules.clear();
     auto* const check = take();
-    if (auto const ec = check->request.assign(charges, options_.key_prefix, options_.layout)) {
+    if (auto const ec = check->request.assign(charges, options_.key_prefix, layout_)) {
         free_.push_back(check);
         return {nullptr, ec};
     }
@@ -42,15 +45,21 @@ WEIR_DECL limiter_state::beginning limiter_state::begin(std::span<charge const> 
         free_.push_back(check);
         return {nullptr, {}};
     }
-    check->request.encode(check->command);
     check->result = &result;
+    if (layout_ == key_layout::cluster && check->request.key_count() > 1 && check->request.slots().size() > 1)
+        return {check, {}, true};
+    check->request.encode(check->command);
     return {check, {}};
 }
 
 WEIR_DECL error_code limiter_state::finish(pending_check* check, error_code ec) {
-    auto& result = *check->result;
     if (!ec)
-        ec = check->request.decode(check->reply, result);
+        ec = check->request.decode(check->reply, *check->result);
+    return conclude_failure(check, ec);
+}
+
+WEIR_DECL error_code limiter_state::conclude_failure(pending_check* check, error_code ec) {
+    auto& result = *check->result;
     bool const cancelled = ec == errc::cancelled || ec == errc::cancelled_unsent;
     if (!ec) {
         gate_.on_success();
@@ -64,6 +73,68 @@ WEIR_DECL error_code limiter_state::finish(pending_check* check, error_code ec) 
     }
     free_.push_back(check);
     return cancelled ? ec : error_code{};
+}
+
+WEIR_DECL void limiter_state::split(pending_check const& check, std::deque<split_part>& into) {
+    for (auto const slot : check.request.slots()) {
+        auto& part = into.emplace_back();
+        part.slot = slot;
+        check.request.encode_slot(part.command, slot);
+    }
+}
+
+WEIR_DECL error_code limiter_state::finish(pending_check* check, std::deque<split_part>& parts) {
+    return conclude_failure(check, settle(check->request, parts, *check->result));
+}
+
+/// All or nothing, over several calls: where one refused or failed, the others are taken back.
+WEIR_DECL error_code limiter_state::settle(check_request const& request, std::deque<split_part>& parts, decision& out) {
+    out.rules.assign(request.items().size(), {});
+    out.error = {};
+    std::vector<std::pair<std::uint16_t, std::int64_t>> receipts;
+    error_code failure;
+    bool unknown = false;
+    for (auto& part : parts) {
+        std::int64_t receipt = 0;
+        if (!part.result)
+            part.result = request.decode_slot(part.reply, part.slot, out, receipt);
+        if (receipt != 0)
+            receipts.emplace_back(part.slot, receipt);
+        unknown = unknown || part.result == kind::outcome_unknown;
+        if (part.result)
+            failure = part.result;
+    }
+    if (failure == errc::cancelled_unsent && (unknown || !receipts.empty()))
+        failure = errc::cancelled;
+    if (!failure)
+        conclude(out);
+    for (auto const& [slot, receipt] : receipts)
+        if (failure || !out.allowed)
+            refund(request, slot, receipt);
+    if (failure)
+        return failure;
+    for (std::size_t i = 0; i < out.rules.size(); ++i) {
+        auto& one = out.rules[i];
+        auto const cost = request.items()[i].cost;
+        auto const slot = redis::hash_slot(request.key(request.items()[i].key));
+        bool const taken_back =
+            std::any_of(receipts.begin(), receipts.end(), [&](auto const& r) { return r.first == slot; });
+        if (out.allowed && cost > 0)
+            one.reset_after = one.rule->window;
+        else if (taken_back)
+            one.remaining += cost;
+    }
+    return {};
+}
+
+WEIR_DECL void limiter_state::refund(check_request const& request, std::uint16_t slot, std::int64_t receipt) {
+    struct call {
+        redis::command command;
+        redis::int_sink<1> reply;
+    };
+    auto const made = std::make_shared<call>();
+    request.encode_refund(made->command, slot, receipt);
+    client_.async_exec(made->command, made->reply, redis::exec_options{}, [made](error_code) {});
 }
 
 WEIR_DECL void limiter_state::decide_without_redis(check_request const& request, error_code why, decision& out) {
@@ -97,7 +168,7 @@ WEIR_DECL void limiter_state::decide_without_redis(check_request const& request,
 
 WEIR_DECL void limiter_state::begin_reset(redis::command& out, key_part user, key_part endpoint) {
     std::string key;
-    append_rate_key(key, options_.key_prefix, user, endpoint, options_.layout);
+    append_rate_key(key, options_.key_prefix, user, endpoint, layout_);
     out.clear().evalsha(rate_reset_script(), 1, rules_.size()).arg(key);
     for (auto const& one : rules_) {
         std::array<char, 4> id;

@@ -7,7 +7,7 @@
 namespace weir::redis::detail {
 
 WEIR_DECL std::shared_ptr<backend> make_backend(asio::io_context& context, client_options options) {
-    if (options.topology == topology::cluster)
+    if (options.server.topology == topology::cluster)
         return std::make_shared<cluster>(context, std::move(options));
     return std::make_shared<connection>(context, std::move(options));
 }

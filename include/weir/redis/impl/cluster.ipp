@@ -210,8 +210,8 @@ WEIR_DECL std::size_t cluster::any_open_node() noexcept {
 
 WEIR_DECL void cluster::connect_seeds() {
     node_at(options_.server.host, options_.server.port);
-    for (auto const& each : options_.seeds)
-        node_at(each.host, each.port);
+    for (auto const& [host, port] : options_.server.nodes)
+        node_at(host, port);
 }
 
 WEIR_DECL void cluster::on_open(connection& which) {

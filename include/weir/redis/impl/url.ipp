@@ -43,7 +43,7 @@ inline std::string read_tls_parameter(std::string_view key, std::string value, t
                                              : nullptr;
     if (!field)
         return "the query names '" + std::string(key) +
-               "', but only db, cacert, cacertdir, cert, key, sni and verify are "
+               "', but only db, mode, node, cacert, cacertdir, cert, key, sni and verify are "
                "known";
     if (value.empty() || value.find('\0') != std::string::npos)
         return "the query's '" + std::string(key) + "' is empty or no text";
@@ -51,17 +51,43 @@ inline std::string read_tls_parameter(std::string_view key, std::string value, t
     return {};
 }
 
+// A parameter of any address; `known` is false where it is none.
+inline std::string read_common_parameter(std::string_view key, std::string const& value, address& to, bool& known) {
+    known = true;
+    if (key == "db")
+        return parse_database(value, to.database) ? "" : "the database '" + value + "' is not a number";
+    if (key == "mode") {
+        to.topology = value == "cluster" ? topology::cluster : topology::standalone;
+        return value == "cluster" || value == "standalone" ? ""
+                                                           : "the mode '" + value + "' is not standalone or cluster";
+    }
+    known = key == "node";
+    if (!known)
+        return {};
+    auto node = parse_node(value);
+    if (!node)
+        return "the node '" + value + "' is not HOST:PORT";
+    to.nodes.push_back(*std::move(node));
+    return {};
+}
+
 inline std::string read_query(boost::urls::url_view const& from, address& to) {
     for (auto const& param : from.params()) {
-        if (param.key == "db") {
-            if (!parse_database(param.value, to.database))
-                return "the database '" + std::string(param.value) + "' is not a number";
-        } else if (to.via != address::transport::tls) {
-            return "the query names '" + std::string(param.key) + "', but only db=NUMBER is known";
-        } else if (auto wrong = read_tls_parameter(param.key, param.value, to.tls); !wrong.empty()) {
+        bool known = false;
+        auto wrong = read_common_parameter(param.key, param.value, to, known);
+        if (!known && to.via != address::transport::tls)
+            wrong = "the query names '" + std::string(param.key) + "', but only db, mode and node are known";
+        else if (!known)
+            wrong = read_tls_parameter(param.key, param.value, to.tls);
+        if (!wrong.empty())
             return wrong;
-        }
     }
+    if (to.topology == topology::standalone && !to.nodes.empty())
+        return "further nodes are for mode=cluster";
+    if (to.topology == topology::cluster && to.via == address::transport::unix_socket)
+        return "the nodes of a cluster find each other by TCP: a unix socket cannot name one";
+    if (to.topology == topology::cluster && to.database != 0)
+        return "a cluster has one database, number 0";
     if (to.tls.certificate_file.empty() != to.tls.key_file.empty())
         return "a client's certificate needs both, cert=FILE and key=FILE";
     return {};
@@ -113,6 +139,25 @@ inline std::string read_url(std::string_view url, address& to) {
 }
 
 } // namespace detail
+
+WEIR_DECL std::optional<std::pair<std::string, std::uint16_t>> parse_node(std::string_view text) {
+    auto const colon = text.rfind(':');
+    if (colon == std::string_view::npos || colon == 0)
+        return std::nullopt;
+    auto host = text.substr(0, colon);
+    std::uint16_t port = 0;
+    auto const* const last = text.data() + text.size();
+    auto const [end, error] = std::from_chars(text.data() + colon + 1, last, port);
+    if (error != std::errc{} || end != last || port == 0)
+        return std::nullopt;
+    bool const bracketed = host.front() == '[' && host.back() == ']';
+    if (bracketed)
+        host = host.substr(1, host.size() - 2);
+    if (host.empty() || (!bracketed && host.find(':') != std::string_view::npos) ||
+        host.find_first_of("/@[] ") != std::string_view::npos)
+        return std::nullopt;
+    return std::pair{std::string(host), port};
+}
 
 WEIR_DECL std::string address::display() const {
     if (via == transport::unix_socket)
