@@ -274,7 +274,8 @@ void read_method(reader& in, node const& v, std::vector<std::string>& methods) {
         return;
     if (*method == "CONNECT" || *method == "TRACE")
         return in.error(v, "\"" + *method + "\" is never served by this proxy");
-    if (boost::beast::http::string_to_verb({method->data(), method->size()}) == boost::beast::http::verb::unknown)
+    auto const& name = *method;
+    if (boost::beast::http::string_to_verb({name.data(), name.size()}) == boost::beast::http::verb::unknown)
         return in.error(v, "unknown method \"" + *method + "\"" +
                                suggest_name(*method, {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}));
     if (std::find(methods.begin(), methods.end(), *method) != methods.end())

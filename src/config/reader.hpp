@@ -81,6 +81,7 @@ struct field_name {
 template <class T, std::size_t N>
 std::vector<field_name> names_of(std::array<field<T>, N> const& fields) {
     std::vector<field_name> names;
+    names.reserve(N);
     for (auto const& f : fields)
         names.push_back({f.name, f.read != nullptr, f.needed == presence::required, f.instead});
     return names;

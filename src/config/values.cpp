@@ -204,8 +204,11 @@ std::string expand_environment(std::string_view text) {
         else if (value)
             expanded += value;
         else
-            throw value_error("the environment variable " + name + " is not set: set it, or write ${" + name +
-                              ":-default}");
+            throw value_error(std::string("the environment variable ")
+                                  .append(name)
+                                  .append(" is not set: set it, or write ${")
+                                  .append(name)
+                                  .append(":-default}"));
         text.remove_prefix(end + 1);
     }
 }

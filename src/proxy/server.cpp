@@ -1,6 +1,7 @@
 #include "proxy/server.hpp"
 
 #include <boost/asio/ip/address.hpp>
+#include <boost/asio/ip/v6_only.hpp>
 
 #include <csignal>
 #include <sys/socket.h>
