@@ -32,6 +32,7 @@
 #include <weir/redis/impl/pipeline.ipp>
 #include <weir/redis/impl/reply.ipp>
 #include <weir/redis/impl/script.ipp>
+#include <weir/redis/impl/sentinel.ipp>
 #include <weir/redis/impl/server_process.ipp>
 #include <weir/redis/impl/tls_stream.ipp>
 #include <weir/redis/impl/transport.ipp>

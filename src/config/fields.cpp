@@ -57,7 +57,7 @@ void read_redis_mode(reader& in, node const& v, redis_settings& out) {
         return;
     out.cluster = *mode == "cluster";
     if (*mode == "sentinel")
-        in.error(v, "\"sentinel\" is not supported by this version: \"standalone\" and \"cluster\" are");
+        in.error(v, "write it in the url, which names a sentinel: redis://HOST:26379?mode=sentinel&master=NAME");
     else if (!out.cluster && *mode != "standalone")
         in.error(v, "unknown value \"" + *mode + "\"" + suggest_name(*mode, {"standalone", "cluster"}));
 }
@@ -103,7 +103,10 @@ constexpr std::array redis_fields{
     field<redis_settings>{"password", nullptr, {}, "write it in the url: redis://:${REDIS_PASSWORD}@host"},
     field<redis_settings>{"tls", nullptr, {}, "write it in the url: rediss://host?cacert=FILE&cert=FILE&key=FILE"},
     field<redis_settings>{"nodes", read_redis_nodes},
-    field<redis_settings>{"sentinels"},
+    field<redis_settings>{"sentinels",
+                          nullptr,
+                          {},
+                          "write them in the url: redis://HOST:26379?mode=sentinel&master=NAME&node=HOST:26379"},
 };
 
 // --- identity and limits --------------------------------------------------------------------------------------------

@@ -97,6 +97,9 @@ std::string mask_url(std::string const& url) {
     boost::urls::url shown(*parsed);
     if (shown.has_password())
         shown.set_password(masked);
+    auto query = shown.params();
+    if (auto const secret = query.find("sentinel_password"); secret != query.end())
+        query.replace(secret, {"sentinel_password", masked});
     return {shown.buffer().data(), shown.buffer().size()};
 }
 

@@ -137,7 +137,7 @@ TEST(config_load, what_belongs_to_later_versions_is_refused_by_name_and_never_ig
                             HasSubstr("/decision: not supported by this version"),
                             HasSubstr("/circuits: not supported by this version"),
                             HasSubstr("/locks: not supported by this version"),
-                            HasSubstr("/redis/mode: \"sentinel\" is not supported by this version"),
+                            HasSubstr("/redis/mode: write it in the url, which names a sentinel"),
                             HasSubstr("/identity/0/jwt: not supported by this version"),
                             HasSubstr("/identity/1/api_key: not supported by this version"),
                             HasSubstr("/limits/a/burst: not supported by this version"),

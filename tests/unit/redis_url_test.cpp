@@ -87,7 +87,7 @@ TEST(redis_url, reads_what_tls_needs) {
     EXPECT_EQ(why_not("rediss://h?cacert="), "the query's 'cacert' is empty or no text");
     EXPECT_EQ(why_not("rediss://h?ca=/x"),
               "the query names 'ca', but only db, mode, node, cacert, cacertdir, cert, key, sni and verify are known");
-    EXPECT_EQ(why_not("redis://h?cacert=/x"), "the query names 'cacert', but only db, mode and node are known");
+    EXPECT_EQ(why_not("redis://h?cacert=/x"), "the query names 'cacert', but only db, mode, node and master are known");
 }
 
 TEST(redis_url, reads_the_nodes_of_a_cluster) {
@@ -97,13 +97,26 @@ TEST(redis_url, reads_the_nodes_of_a_cluster) {
     EXPECT_EQ(all.host, "a.example");
     EXPECT_EQ(all.nodes, (std::vector<std::pair<std::string, std::uint16_t>>{{"b.example", 7001}, {"::1", 7002}}));
     EXPECT_EQ(parse("redis://h?mode=standalone").topology, redis::topology::standalone);
-    EXPECT_EQ(why_not("redis://h?mode=ring"), "the mode 'ring' is not standalone or cluster");
-    EXPECT_EQ(why_not("redis://h?node=h:1"), "further nodes are for mode=cluster");
+    EXPECT_EQ(why_not("redis://h?mode=ring"), "the mode 'ring' is not standalone, cluster or sentinel");
+    EXPECT_EQ(why_not("redis://h?node=h:1"), "further nodes are for mode=cluster and mode=sentinel");
     EXPECT_EQ(why_not("redis://h/1?mode=cluster"), "a cluster has one database, number 0");
     EXPECT_NE(why_not("unix:///r.sock?mode=cluster"), "");
     for (auto const* wrong : {"h", "h:", ":1", "h:0", "h:65536", "h:x", "::1:7000", "a/b:1"})
         EXPECT_EQ(why_not("redis://h?mode=cluster&node=" + std::string(wrong)),
                   "the node '" + std::string(wrong) + "' is not HOST:PORT");
+}
+
+TEST(redis_url, reads_sentinels) {
+    auto const group = parse("redis://u:p@s1:26379/2?mode=sentinel&master=main&node=s2:26379&sentinel_password=x%26y");
+    EXPECT_EQ(group.topology, redis::topology::sentinel);
+    EXPECT_EQ(group.master_name, "main");
+    EXPECT_EQ(group.database, 2);
+    EXPECT_EQ(group.sentinel_password, "x&y");
+    EXPECT_EQ(group.nodes.size(), 1u);
+    EXPECT_EQ(group.display().find("x&y"), std::string::npos);
+    EXPECT_EQ(why_not("redis://s1?mode=sentinel"), "mode=sentinel and master=NAME belong together");
+    EXPECT_EQ(why_not("redis://s1?master=main"), "mode=sentinel and master=NAME belong together");
+    EXPECT_NE(why_not("unix:///s?mode=sentinel&master=main"), "");
 }
 
 TEST(redis_url, reads_unix_sockets) {

@@ -32,6 +32,8 @@ enum class topology {
     standalone,
     /// A Redis Cluster: each command goes to the node that owns its keys.
     cluster,
+    /// The master of a group that Redis Sentinels watch: the address is that of a sentinel, which is asked for it.
+    sentinel,
 };
 
 /// Where a Redis server is, and as whom to speak to it.
@@ -52,8 +54,12 @@ struct address {
     /// Only for `transport::tls`.
     tls_settings tls;
     redis::topology topology = redis::topology::standalone;
-    /// Further nodes of a cluster, to ask where the first is away; with its user, password and transport.
+    /// Further nodes of a cluster, or further sentinels, to ask where the first is away; with its transport.
     std::vector<std::pair<std::string, std::uint16_t>> nodes;
+    /// The name by which the sentinels know the group. `user` and `password` are those of its servers.
+    std::string master_name;
+    /// Those of the sentinels themselves; mostly they want none.
+    std::string sentinel_user, sentinel_password;
 
     /// The address as a URL without user and password, fit for logs and messages: `redis://127.0.0.1:6379/0`,
     /// `unix:///run/redis.sock`.
@@ -68,6 +74,8 @@ WEIR_DECL std::optional<std::pair<std::string, std::uint16_t>> parse_node(std::s
 /// and user, password and path may be percent-encoded. The database may be given as `?db=` everywhere. `rediss://`
 /// takes `cacert=FILE`, `cacertdir=DIRECTORY`, `cert=FILE`, `key=FILE`, `sni=NAME` and `verify=none` in the query: see
 /// `tls_settings`. `mode=cluster` names a node of a cluster, and `node=HOST:PORT`, which may be repeated, further ones.
+/// `mode=sentinel&master=NAME` names a sentinel, `node=` further ones, `sentinel_user=` and `sentinel_password=` what
+/// they want to know.
 ///
 /// Sets `ec` to `errc::invalid_url` where the text is no such URL; `why`, where given, then says in words what is
 /// wrong with it, without repeating user or password. Thread safety: safe.

@@ -57,9 +57,18 @@ inline std::string read_common_parameter(std::string_view key, std::string const
     if (key == "db")
         return parse_database(value, to.database) ? "" : "the database '" + value + "' is not a number";
     if (key == "mode") {
-        to.topology = value == "cluster" ? topology::cluster : topology::standalone;
-        return value == "cluster" || value == "standalone" ? ""
-                                                           : "the mode '" + value + "' is not standalone or cluster";
+        to.topology = value == "cluster"    ? topology::cluster
+                      : value == "sentinel" ? topology::sentinel
+                                            : topology::standalone;
+        bool const named = to.topology != topology::standalone || value == "standalone";
+        return named ? std::string{} : "the mode '" + value + "' is not standalone, cluster or sentinel";
+    }
+    if (auto* const text = key == "master"              ? &to.master_name
+                           : key == "sentinel_user"     ? &to.sentinel_user
+                           : key == "sentinel_password" ? &to.sentinel_password
+                                                        : nullptr) {
+        *text = value;
+        return {};
     }
     known = key == "node";
     if (!known)
@@ -76,16 +85,20 @@ inline std::string read_query(boost::urls::url_view const& from, address& to) {
         bool known = false;
         auto wrong = read_common_parameter(param.key, param.value, to, known);
         if (!known && to.via != address::transport::tls)
-            wrong = "the query names '" + std::string(param.key) + "', but only db, mode and node are known";
+            wrong = "the query names '" + std::string(param.key) + "', but only db, mode, node and master are known";
         else if (!known)
             wrong = read_tls_parameter(param.key, param.value, to.tls);
         if (!wrong.empty())
             return wrong;
     }
     if (to.topology == topology::standalone && !to.nodes.empty())
-        return "further nodes are for mode=cluster";
+        return "further nodes are for mode=cluster and mode=sentinel";
     if (to.topology == topology::cluster && to.via == address::transport::unix_socket)
         return "the nodes of a cluster find each other by TCP: a unix socket cannot name one";
+    if (to.topology == topology::sentinel && to.via == address::transport::unix_socket)
+        return "a sentinel is reached by TCP: a unix socket cannot name one";
+    if ((to.topology == topology::sentinel) == to.master_name.empty())
+        return "mode=sentinel and master=NAME belong together";
     if (to.topology == topology::cluster && to.database != 0)
         return "a cluster has one database, number 0";
     if (to.tls.certificate_file.empty() != to.tls.key_file.empty())
