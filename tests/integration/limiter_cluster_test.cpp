@@ -124,5 +124,39 @@ TEST_F(limiter_on_cluster, a_cancelled_check_gives_back_what_it_had) {
     });
 }
 
+TEST(limiter_cluster_outage, a_node_that_is_away_leaves_the_limits_of_the_others_in_redis) {
+    redis_cluster all;
+    asio::io_context io;
+    auto options = patient_options(all.url());
+    options.server.topology = redis::topology::cluster;
+    options.scripts = rate_limit_scripts();
+    options.timeout = 200ms;
+    redis::client client(io, std::move(options));
+    run(io, [&]() -> asio::awaitable<void> {
+        co_await client.async_connect(use_result);
+        limiter subject(client, rule{.name = "r", .limit = 1'000'000, .window = 1h});
+        auto const node_of = [&](std::string const& user) { return all.owner(redis::hash_slot("{" + user + "}")); };
+        std::string const victim = "victim";
+        std::string other = "other";
+        while (node_of(other) == node_of(victim))
+            other += 'x';
+        all.node(node_of(victim)).kill();
+        bool seen = false;
+        for (int i = 0; i < 200 || !seen; ++i) {
+            auto const [failed, lost] = co_await subject.async_check(victim, "e", 1, use_result);
+            seen = seen || lost.error;
+            auto const [ec, result] = co_await subject.async_check(other, "e", 1, use_result);
+            EXPECT_FALSE(result.error) << result.error.message();
+            if (result.error)
+                break;
+        }
+        EXPECT_FALSE(subject.redis_away());
+        decision back;
+        do // its replica takes over
+            back = std::get<1>(co_await subject.async_check(victim, "e", 1, use_result));
+        while (back.error);
+    });
+}
+
 } // namespace
 } // namespace weir::test

@@ -67,7 +67,9 @@ WEIR_DECL error_code limiter_state::conclude_failure(pending_check* check, error
         result.allowed = false;
         result.rules.clear();
     } else {
-        if (gate_.on_failure(ec))
+        // A node of a cluster that is away is no reason to leave the others unasked.
+        bool const of_one_node = layout_ == key_layout::cluster && client_.connected();
+        if (!of_one_node && gate_.on_failure(ec))
             schedule_probe();
         decide_without_redis(check->request, ec, result);
     }
