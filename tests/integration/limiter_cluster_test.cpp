@@ -130,7 +130,7 @@ TEST(limiter_cluster_outage, a_node_that_is_away_leaves_the_limits_of_the_others
     auto options = patient_options(all.url());
     options.server.topology = redis::topology::cluster;
     options.scripts = rate_limit_scripts();
-    options.timeout = 200ms;
+    options.timeout = 5s;
     redis::client client(io, std::move(options));
     run(io, [&]() -> asio::awaitable<void> {
         co_await client.async_connect(use_result);
