@@ -24,6 +24,7 @@
 #include <weir/redis/impl/cluster.ipp>
 #include <weir/redis/impl/cluster_map.ipp>
 #include <weir/redis/impl/command.ipp>
+#include <weir/redis/impl/connecting.ipp>
 #include <weir/redis/impl/connection.ipp>
 #include <weir/redis/impl/embedded_server.ipp>
 #include <weir/redis/impl/hash_slot.ipp>

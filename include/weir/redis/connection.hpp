@@ -1,10 +1,10 @@
 #pragma once
 
 #include <weir/redis/backend.hpp>
+#include <weir/redis/connecting.hpp>
 #include <weir/redis/transport.hpp>
 
 #include <array>
-#include <random>
 
 namespace weir::redis {
 namespace detail {
@@ -68,7 +68,6 @@ private:
     WEIR_DECL void attempt_failed(errc why, std::string text);
     WEIR_DECL void lost(errc why, std::string const& text);
     WEIR_DECL void reconnect_after(std::chrono::milliseconds pause);
-    WEIR_DECL std::chrono::milliseconds next_pause();
 
     WEIR_DECL void read();
     WEIR_DECL void on_read(error_code ec, std::size_t size);
@@ -84,13 +83,12 @@ private:
     // The end of a pause, of an attempt, of a health interval: whatever the state waits for.
     timer tick_timer_;
     std::array<char, 65536> read_buffer_;
-    std::minstd_rand random_{std::random_device{}()};
+    reconnect_pause pause_;
 
     state state_ = state::waiting;
     // Handlers of an earlier attempt know by it that they are late.
     std::uint64_t attempt_ = 0;
     std::size_t steps_left_ = 0;
-    int failures_ = 0;
     clock::time_point opened_at_{};
     // When bytes last came, or when a reply was first owed after none had been.
     clock::time_point last_progress_{};

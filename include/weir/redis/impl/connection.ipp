@@ -43,13 +43,6 @@ private:
     redis::command bytes_;
 };
 
-// The server's words, unless they repeat the password ("unknown command 'AUTH', with args beginning with ...").
-inline std::string words_of(handshake_step const& step, std::string const& password) {
-    auto const& text = step.words.error_text();
-    auto const tells = !password.empty() && text.find(password) != std::string::npos;
-    return step.name + ": " + (text.empty() || tells ? step.result.message() : text);
-}
-
 WEIR_DECL connection::connection(asio::io_context& context, client_options options, connection_owner* owner)
     : backend(context, std::move(options))
     , owner_(owner)
@@ -132,10 +125,8 @@ WEIR_DECL void connection::on_transport(error_code ec, std::string text) {
         ++steps_left_;
     };
     auto const& server = options_.server;
-    if (!server.password.empty() && server.user.empty())
-        add("AUTH", redis::command("AUTH", server.password));
-    else if (!server.password.empty())
-        add("AUTH", redis::command("AUTH", server.user, server.password));
+    if (auto auth = auth_command(server))
+        add("AUTH", std::move(*auth));
     if (server.database != 0)
         add("SELECT " + std::to_string(server.database), redis::command("SELECT", server.database));
     if (!options_.client_name.empty())
@@ -152,14 +143,15 @@ WEIR_DECL void connection::on_step(handshake_step const& step) {
         return;
     if (step.result && !(step.may_be_denied && step.result == errc::no_permission))
         return attempt_failed(static_cast<errc>(step.result.value()),
-                              options_.server.display() + ": " + words_of(step, options_.server.password));
+                              options_.server.display() + ": " + step.name + ": " +
+                                  discreet(step.words.error_text(), options_.server, step.result.message()));
     if (--steps_left_ == 0)
         opened();
 }
 
 WEIR_DECL void connection::opened() {
     state_ = state::open;
-    failures_ = 0;
+    pause_.succeeded();
     last_error_ = {};
     last_error_text_.clear();
     opened_at_ = clock::now();
@@ -173,12 +165,12 @@ WEIR_DECL void connection::opened() {
 
 WEIR_DECL void connection::attempt_failed(errc why, std::string text) {
     ++attempt_;
-    ++failures_;
+    pause_.failed();
     transport_.close();
     last_error_ = why;
     last_error_text_ = std::move(text);
     pipeline_.connect_failed(why);
-    auto const pause = error_code{why} == kind::authentication ? options_.reconnect_max : next_pause();
+    auto const pause = error_code{why} == kind::authentication ? options_.reconnect_max : pause_.next(options_);
     if (options_.observer)
         options_.observer->on_connect_failed(why, last_error_text_, pause);
     reconnect_after(pause);
@@ -199,16 +191,8 @@ WEIR_DECL void connection::lost(errc why, std::string const& text) {
     if (now - opened_at_ >= settled_after)
         connect();
     else
-        reconnect_after(next_pause());
+        reconnect_after(pause_.next(options_));
     schedule();
-}
-
-WEIR_DECL std::chrono::milliseconds connection::next_pause() {
-    auto bound = std::max<std::chrono::milliseconds>(options_.reconnect_min, std::chrono::milliseconds{1});
-    for (int i = 1; i < failures_ && bound < options_.reconnect_max; ++i)
-        bound *= 2;
-    bound = std::min(bound, options_.reconnect_max);
-    return std::chrono::milliseconds{std::uniform_int_distribution<std::int64_t>{0, bound.count()}(random_)};
 }
 
 WEIR_DECL void connection::reconnect_after(std::chrono::milliseconds pause) {
@@ -231,11 +215,7 @@ WEIR_DECL void connection::on_tick() {
         return connect();
     case state::connecting:
     case state::handshake:
-        return attempt_failed(
-            errc::not_connected,
-            "connect to " + options_.server.display() + ": no answer within " +
-                std::to_string(options_.connect_timeout.count()) + " ms" +
-                (options_.server.via == address::transport::tls ? "; a server without TLS there says nothing" : ""));
+        return attempt_failed(errc::not_connected, no_answer_text(options_.server, options_.connect_timeout));
     case state::open:
         return check_health(clock::now());
     case state::closed:
@@ -270,13 +250,9 @@ WEIR_DECL void connection::on_read(error_code ec, std::size_t size) {
     auto why = errc::connection_lost;
     std::string text;
     if (ec) {
-        text = ec == asio::error::eof ? "the server closed the connection" : ec.message();
-        bool const ended = ec == asio::error::eof || ec == asio::error::connection_reset;
-        if (ended && state_ == state::handshake && options_.server.via == address::transport::tcp)
-            text += " in the handshake; if it wants TLS, use rediss://";
-        // A server that wants a certificate of the client says so only when the client's handshake is over (TLS 1.3).
-        if (detail::is_tls_error(ec))
-            why = errc::tls_failed;
+        auto end = explain_end(ec, options_.server, state_ == state::handshake);
+        why = end.why;
+        text = std::move(end.text);
     } else {
         last_progress_ = clock::now();
         if (auto const wrong = pipeline_.feed({read_buffer_.data(), size}, last_progress_)) {
