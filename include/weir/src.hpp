@@ -35,6 +35,8 @@
 #include <weir/redis/impl/script.ipp>
 #include <weir/redis/impl/sentinel.ipp>
 #include <weir/redis/impl/server_process.ipp>
+#include <weir/redis/impl/subscriber.ipp>
+#include <weir/redis/impl/subscription_table.ipp>
 #include <weir/redis/impl/tls_stream.ipp>
 #include <weir/redis/impl/transport.ipp>
 #include <weir/redis/impl/url.ipp>

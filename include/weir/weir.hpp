@@ -9,5 +9,6 @@
 #include <weir/rate_limit/rule.hpp>
 #include <weir/redis/client.hpp>
 #include <weir/redis/embedded_server.hpp>
+#include <weir/redis/subscriber.hpp>
 #include <weir/redis/url.hpp>
 #include <weir/version.hpp>
