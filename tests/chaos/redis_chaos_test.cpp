@@ -2,6 +2,7 @@
 #include "support/relay.hpp"
 
 #include <fcntl.h>
+#include <filesystem>
 #include <map>
 #include <unistd.h>
 
@@ -19,6 +20,7 @@ struct tally {
     int total = 0;
     int ok = 0;
     int unknown = 0;
+    boot_clock::duration longest{};
     void note(error_code ec) {
         ++total;
         ok += !ec;
@@ -43,9 +45,9 @@ redis::client_options lively_options(std::string const& url) {
 }
 
 // Increments one after another, several at a time, until `enough` says so.
-asio::awaitable<void> increment_until(client& redis, tally& seen, std::function<bool()> enough) {
+asio::awaitable<void> increment_until(client& redis, tally& seen, std::function<bool()> enough,
+                                      command const& increment = command("INCR", "counter")) {
     auto const executor = co_await asio::this_coro::executor;
-    command const increment("INCR", "counter");
     constexpr int lanes = 16;
     int running = lanes;
     std::vector<redis::int_sink<1>> sinks(lanes);
@@ -54,7 +56,9 @@ asio::awaitable<void> increment_until(client& redis, tally& seen, std::function<
             executor,
             [&, lane]() -> asio::awaitable<void> {
                 while (!enough()) {
+                    auto const start = boot_clock::now();
                     auto const [ec] = co_await redis.async_exec(increment, sinks[lane], {}, use_result);
+                    seen.longest = std::max<boot_clock::duration>(seen.longest, boot_clock::now() - start);
                     seen.note(ec);
                     // Nobody waits on a failure here; let the client's own timers run.
                     if (ec)
@@ -321,6 +325,140 @@ TEST(redis_chaos, a_server_that_comes_back_is_found_again) {
             EXPECT_EQ(pong, "PONG");
         }
     });
+}
+
+// Increments through a fault of the server: until somebody has been told `expected`, then until it is mended and 100
+// more have come through.
+void expect_survived(redis_server& server, std::function<void()> const& fault, errc expected,
+                     std::function<void()> const& mend) {
+    asio::io_context io;
+    client redis(io, lively_options(server.url()));
+    tally seen;
+    enum class stage { before, during, after, back } now = stage::before;
+    boot_clock::time_point mended_at;
+    boot_clock::duration back_after{};
+    int ok_then = 0;
+    run(io, [&]() -> asio::awaitable<void> {
+        co_await redis.async_connect(use_result);
+        co_await increment_until(redis, seen, [&] {
+            if (now == stage::before && seen.ok >= 100) {
+                now = stage::during;
+                fault();
+            } else if (now == stage::during && seen.codes.contains(error_code(expected).message())) {
+                now = stage::after;
+                mend();
+                mended_at = boot_clock::now();
+                ok_then = seen.ok;
+            } else if (now == stage::after && seen.ok > ok_then) {
+                now = stage::back;
+                back_after = boot_clock::now() - mended_at;
+            }
+            return now == stage::back && seen.ok >= ok_then + 100;
+        });
+    });
+    auto const executed = server.integer({"GET", "counter"});
+    EXPECT_GE(executed, seen.ok) << seen.text();
+    EXPECT_LE(executed, seen.ok + seen.unknown) << "what was refused or not sent was not executed; " << seen.text();
+    EXPECT_LT(back_after, 1s) << seen.text();
+    EXPECT_LT(seen.longest, 500ms + 1s) << "nobody waits past the deadline, but for a busy machine";
+}
+
+TEST(redis_chaos, a_server_out_of_memory_refuses_and_is_back_when_it_has_some) {
+    redis_server server;
+    expect_survived(
+        server,
+        [&] {
+            server.run({"CONFIG", "SET", "maxmemory", "1"});
+        },
+        errc::out_of_memory,
+        [&] {
+            server.run({"CONFIG", "SET", "maxmemory", "0"});
+        });
+}
+
+TEST(redis_chaos, a_server_that_cannot_write_its_snapshot_refuses_and_is_back_when_it_may) {
+    temporary_directory const place;
+    auto const gone = place.path() + "/gone";
+    std::filesystem::create_directory(gone);
+    redis_server server({.tcp = false, .password = {}, .arguments = {"--dir", gone}});
+    expect_survived(
+        server,
+        [&] {
+            std::filesystem::remove_all(gone); // the superuser may write to any directory that is there
+            server.run({"CONFIG", "SET", "save", "3600 1"});
+            server.run({"BGSAVE"});
+            while (server.run({"INFO", "persistence"}).find("rdb_last_bgsave_status:err") == std::string::npos) {
+            }
+        },
+        errc::disk_error,
+        [&] {
+            server.run({"CONFIG", "SET", "stop-writes-on-bgsave-error", "no"});
+        });
+}
+
+TEST(redis_chaos, a_server_busy_with_a_script_refuses_and_is_back_when_that_is_killed) {
+    redis_server server;
+    server.run({"CONFIG", "SET", "busy-reply-threshold", "10"});
+    std::shared_ptr<void> endless;
+    expect_survived(
+        server,
+        [&] {
+            endless = server.send({"EVAL", "while true do end", "0"});
+        },
+        errc::busy,
+        [&] {
+            server.run({"SCRIPT", "KILL"});
+        });
+}
+
+TEST(redis_chaos, a_server_that_sleeps_costs_nobody_more_than_the_deadline) {
+    redis_server server({.tcp = false, .password = {}, .arguments = {"--enable-debug-command", "yes"}});
+    std::shared_ptr<void> asleep;
+    expect_survived(
+        server,
+        [&] {
+            asleep = server.send({"DEBUG", "SLEEP", "0.7"});
+        },
+        errc::connection_lost,
+        // Answered when it has woken.
+        [&] { EXPECT_EQ(server.run({"PING"}), "PONG"); });
+}
+
+TEST(redis_chaos, scripts_and_keys_that_are_flushed_under_load_fail_nobody) {
+    redis_server server;
+    redis::script const code("increment", "redis.call('INCR', KEYS[1]) return redis.call('INCR', KEYS[2])");
+    command increment;
+    increment.evalsha(code, 2, 0).arg("flushed").arg("counter");
+    asio::io_context io;
+    auto options = lively_options(server.url());
+    options.timeout = 10s;
+    options.scripts = {&code};
+    client redis(io, options);
+    tally seen;
+    int next_flush = 50;
+    std::int64_t flushed = 0;
+    run(io, [&]() -> asio::awaitable<void> {
+        co_await redis.async_connect(use_result);
+        co_await increment_until(
+            redis, seen,
+            [&] {
+                if (seen.ok >= next_flush) {
+                    next_flush += 50;
+                    server.run({"SCRIPT", "FLUSH"});
+                    flushed += server.integer({"EVAL",
+                                               "local n = redis.call('GET', KEYS[1]) or '0' "
+                                               "redis.call('FLUSHALL') return tonumber(n)",
+                                               "1", "counter"});
+                }
+                return seen.ok >= 1000;
+            },
+            increment);
+    });
+    EXPECT_EQ(seen.ok, seen.total) << seen.text();
+    EXPECT_GT(redis.stats().scripts_reloaded, 0u);
+    EXPECT_EQ(flushed + server.integer({"EVAL", "return tonumber(redis.call('GET', KEYS[1]) or '0')", "1", "counter"}),
+              seen.ok)
+        << "each was executed once";
 }
 
 TEST(redis_chaos, nothing_is_left_open_by_a_hundred_reconnects) {

@@ -127,6 +127,58 @@ TEST(redis_auth, a_user_needs_no_right_to_more_than_it_uses) {
     });
 }
 
+TEST(redis_auth, a_user_without_the_right_to_a_key_is_told_and_goes_on_with_the_others) {
+    redis_server server;
+    server.run({"ACL", "SETUSER", "weir", "on", ">river", "+@all", "resetkeys", "~mine:*"});
+    redis::script const code("touch", "return redis.call('INCR', KEYS[1])");
+    asio::io_context io;
+    auto options = patient_options("unix://weir:river@" + server.socket_path());
+    options.scripts = {&code};
+    client redis(io, options);
+    run(io, [&]() -> asio::awaitable<void> {
+        command theirs, mine;
+        theirs.evalsha(code, 1, 0).arg("theirs");
+        mine.evalsha(code, 1, 0).arg("mine:1");
+        auto const [denied, nothing] = co_await count(redis, theirs);
+        EXPECT_EQ(denied, errc::no_permission);
+        EXPECT_EQ(denied, kind::refused);
+        auto const [ec, one] = co_await count(redis, mine);
+        EXPECT_EQ(one, 1) << ec.message();
+        EXPECT_EQ(redis.stats().connects, 1u);
+    });
+}
+
+TEST(redis_auth, a_password_changed_while_connected_is_a_clear_end_and_heals_when_it_is_changed_back) {
+    redis_server server;
+    server.run({"ACL", "SETUSER", "weir", "on", ">river", "+@all", "~*"});
+    connect_log log;
+    asio::io_context io;
+    auto options = patient_options("unix://weir:river@" + server.socket_path());
+    options.reconnect_min = std::chrono::milliseconds(1);
+    options.reconnect_max = std::chrono::milliseconds(20);
+    options.observer = &log;
+    client redis(io, options);
+    run(io, [&]() -> asio::awaitable<void> {
+        co_await redis.async_connect(use_result);
+        server.run({"ACL", "SETUSER", "weir", "resetpass", ">ocean"});
+        auto const [still, who] = co_await ask(redis, command("ACL", "WHOAMI"));
+        EXPECT_EQ(who, "weir") << "who is in stays in: " << still.message();
+        server.run({"CLIENT", "KILL", "USER", "weir"});
+        while (redis.last_error() != errc::wrong_password)
+            co_await asio::post(io, asio::use_awaitable);
+        auto const [refused, nothing] = co_await ask(redis, command("PING"));
+        EXPECT_EQ(refused, errc::wrong_password);
+        server.run({"ACL", "SETUSER", "weir", ">river"});
+        while (!redis.connected())
+            co_await asio::post(io, asio::use_awaitable);
+        auto const [ec, pong] = co_await ask(redis, command("PING"));
+        EXPECT_EQ(pong, "PONG") << ec.message();
+    });
+    ASSERT_FALSE(log.texts.empty());
+    for (auto const& text : log.texts)
+        EXPECT_TRUE(text.find("river") == std::string::npos && text.find("WRONGPASS") != std::string::npos) << text;
+}
+
 TEST(redis_auth, a_database_that_is_not_there_is_told) {
     redis_server server;
     attempt const far(server.url() + "?db=9999");
