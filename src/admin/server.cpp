@@ -1,5 +1,7 @@
 #include "admin/server.hpp"
 
+#include "config/values.hpp"
+
 #include <weir/http/problem.hpp>
 
 #include <boost/asio/as_tuple.hpp>
@@ -36,9 +38,6 @@ constexpr std::size_t max_request = 64 * 1024;
 
 start_error cannot_listen(config::endpoint const& at, boost::system::error_code ec) {
     auto const where = at.host + ":" + std::to_string(at.port);
-    if (ec == asio::error::address_in_use)
-        return start_error("the admin address " + where +
-                           " is in use: stop the program that listens there, or choose another with --admin");
     return start_error("cannot listen on the admin address " + where + ": " + ec.message());
 }
 
@@ -106,6 +105,8 @@ private:
             acceptor_.bind(at, ec);
         if (!ec)
             acceptor_.listen(asio::socket_base::max_listen_connections, ec);
+        if (ec == asio::error::address_in_use)
+            throw address_in_use("the admin address " + config::format_endpoint(options_.address) + " is in use");
         if (ec)
             throw cannot_listen(options_.address, ec);
         endpoint_ = acceptor_.local_endpoint();

@@ -19,6 +19,13 @@ public:
     using std::runtime_error::runtime_error;
 };
 
+/// Somebody else listens where the admin side was told to; what() names the address, and what to do is for the caller
+/// to say, who knows where the address was written.
+class address_in_use : public start_error {
+public:
+    using start_error::start_error;
+};
+
 /// One thing that must be well before traffic is sent here.
 struct condition {
     std::string name;

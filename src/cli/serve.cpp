@@ -158,6 +158,12 @@ void serve_until_signalled(proxy::server& server, std::chrono::milliseconds drai
     waiter.join();
 }
 
+/// What to do about an address that is in use; `flag` is where it was written unless `in_file`.
+std::string another_address(bool in_file, std::string const& file, char const* flag, std::string const& pointer) {
+    return "stop the program that listens there, or choose another address with " +
+           (in_file ? pointer + " in " + file : std::string(flag));
+}
+
 } // namespace
 
 int run_command(serve_options const& options, bool json) {
@@ -182,6 +188,13 @@ int run_command(serve_options const& options, bool json) {
     try {
         server.start();
         admin = admin::start(settings, server);
+    } catch (proxy::address_in_use const& e) {
+        throw failure("listen", e.what(),
+                      another_address(options.listen.empty(), options.config_file, "--listen",
+                                      "/listen/" + std::to_string(e.index()) + "/address"));
+    } catch (admin::address_in_use const& e) {
+        bool const in_file = options.admin.empty() && !options.config_file.empty();
+        throw failure("listen", e.what(), another_address(in_file, options.config_file, "--admin", "/admin/address"));
     } catch (proxy::start_error const& e) {
         throw failure("listen", e.what(), {});
     } catch (admin::start_error const& e) {

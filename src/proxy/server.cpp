@@ -23,8 +23,6 @@ std::string display(tcp::endpoint const& at) {
 
 start_error cannot_listen(tcp::endpoint const& at, error_code ec) {
     auto const where = display(at);
-    if (ec == asio::error::address_in_use)
-        return start_error(where + " is in use: stop the program that listens there, or choose another address");
     if (ec == asio::error::access_denied)
         return start_error(where +
                            " may not be listened on: ports below 1024 need the capability CAP_NET_BIND_SERVICE");
@@ -33,7 +31,7 @@ start_error cannot_listen(tcp::endpoint const& at, error_code ec) {
     return start_error("cannot listen on " + where + ": " + ec.message());
 }
 
-tcp::acceptor open_listener(asio::io_context& io, tcp::endpoint const& at, bool shared) {
+tcp::acceptor open_listener(asio::io_context& io, tcp::endpoint const& at, std::size_t index, bool shared) {
     error_code ec;
     tcp::acceptor acceptor(io);
     acceptor.open(at.protocol(), ec);
@@ -47,6 +45,8 @@ tcp::acceptor open_listener(asio::io_context& io, tcp::endpoint const& at, bool 
         acceptor.bind(at, ec);
     if (!ec && shared)
         acceptor.listen(backlog, ec);
+    if (ec == asio::error::address_in_use)
+        throw address_in_use(display(at), index);
     if (ec)
         throw cannot_listen(at, ec);
     return acceptor;
@@ -109,22 +109,23 @@ void server::start() {
     auto const addresses = resolve_upstreams();
     for (unsigned i = 0; i < worker_count(*config_); ++i)
         workers_.push_back(std::make_unique<worker>(*config_, routes_, addresses, shared_, i, options_.log));
-    for (auto const& at : config_->listen)
-        listen(at);
+    for (std::size_t i = 0; i < config_->listen.size(); ++i)
+        listen(i);
     signals_blocked const blocked;
     for (auto& each : workers_)
         threads_.emplace_back([&each] { each->run(); });
 }
 
-void server::listen(config::endpoint const& wanted) {
+void server::listen(std::size_t index) {
+    auto const& wanted = config_->listen[index];
     tcp::endpoint at(asio::ip::make_address(wanted.host), wanted.port);
     asio::io_context io;
     // SO_REUSEPORT would share the port with another weir of the same user without a word. A socket without it finds
     // out whether somebody listens there.
     if (at.port() != 0)
-        open_listener(io, at, false);
+        open_listener(io, at, index, false);
     for (auto& each : workers_) {
-        auto acceptor = open_listener(io, at, true);
+        auto acceptor = open_listener(io, at, index, true);
         at = acceptor.local_endpoint();
         each->listen(at.protocol(), acceptor.release());
     }

@@ -5,6 +5,7 @@
 #include <atomic>
 #include <memory>
 #include <stdexcept>
+#include <string>
 #include <thread>
 #include <vector>
 
@@ -14,6 +15,21 @@ namespace weir::proxy {
 class start_error : public std::runtime_error {
 public:
     using std::runtime_error::runtime_error;
+};
+
+/// Somebody else listens where the proxy was told to; what() names the address, and what to do is for the caller to
+/// say, who knows where the address was written.
+class address_in_use : public start_error {
+public:
+    address_in_use(std::string const& address, std::size_t index)
+        : start_error(address + " is in use")
+        , index_(index) {}
+
+    /// Index into `config::listen`.
+    std::size_t index() const noexcept { return index_; }
+
+private:
+    std::size_t index_;
 };
 
 struct server_options {
@@ -64,7 +80,7 @@ public:
     void wait();
 
 private:
-    void listen(config::endpoint const& at);
+    void listen(std::size_t index);
     std::vector<std::vector<address_list>> resolve_upstreams() const;
 
     std::shared_ptr<config::config const> config_;

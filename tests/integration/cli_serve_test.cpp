@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <csignal>
+#include <fstream>
 #include <sstream>
 
 // `weir serve` and `weir demo`, the real program from its start to its end.
@@ -80,15 +81,46 @@ TEST(cli_serve, instances_and_the_command_line_share_one_count) {
     EXPECT_EQ(http_client(listening(other)).get("/").status, 429);
 }
 
-TEST(cli_serve, a_busy_port_is_one_line_with_the_remedy) {
+std::string busy(std::string const& what, std::string const& where) {
+    return "weir: " + what + " is in use: stop the program that listens there, or choose another address with " +
+           where + "\n";
+}
+
+TEST(cli_serve, a_busy_port_is_one_line_that_names_the_flag) {
     program first(serve({}));
     auto at = listening(first);
     auto address = "127.0.0.1:" + std::to_string(at.port());
     auto second = run_program({"serve", "--listen", address, "--upstream", "http://127.0.0.1:1", "--admin",
                                "127.0.0.1:0", "--log-level", "error"});
     EXPECT_EQ(second.code, 2);
-    EXPECT_EQ(second.err,
-              "weir: " + address + " is in use: stop the program that listens there, or choose another address\n");
+    EXPECT_EQ(second.err, busy(address, "--listen"));
+    auto third = run_program({"serve", "--listen", "127.0.0.1:0", "--upstream", "http://127.0.0.1:1", "--admin",
+                              address, "--log-level", "error"});
+    EXPECT_EQ(third.code, 2);
+    EXPECT_EQ(third.err, busy("the admin address " + address, "--admin"));
+}
+
+TEST(cli_serve, a_busy_port_is_one_line_that_names_the_place_in_the_file) {
+    program first(serve({}));
+    auto address = "127.0.0.1:" + std::to_string(listening(first).port());
+    temporary_directory const directory;
+    auto const file = directory.path() + "/weir.json";
+    auto start = [&](json const& listen, std::string const& admin) {
+        std::ofstream(file) << json{{"listen", listen},
+                                    {"admin", {{"address", admin}}},
+                                    {"upstreams", {{"up", {{"targets", {"http://127.0.0.1:1"}}}}}},
+                                    {"routes", {{{"name", "all"}, {"path", "/*"}, {"upstream", "up"}}}}};
+        return run_program({"serve", "--config", file, "--log-level", "error"});
+    };
+    json const free{{"address", "127.0.0.1:0"}};
+    EXPECT_EQ(start(json::array({free, {{"address", address}}}), "127.0.0.1:0").err,
+              busy(address, "/listen/1/address in " + file));
+    EXPECT_EQ(start(json::array({free}), address).err,
+              busy("the admin address " + address, "/admin/address in " + file));
+    EXPECT_EQ(
+        run_program({"serve", "--config", file, "--listen", address, "--admin", "127.0.0.1:0", "--log-level", "error"})
+            .err,
+        busy(address, "--listen"));
 }
 
 TEST(cli_serve, an_absent_redis_server_is_one_line_that_names_the_package) {
