@@ -6,6 +6,10 @@
 #error "define WEIR_SEPARATE_COMPILATION for the whole program before including <weir/src.hpp>"
 #endif
 
+#include <weir/circuit/impl/core.ipp>
+#include <weir/circuit/impl/settings.ipp>
+#include <weir/circuit/impl/state.ipp>
+#include <weir/circuit/impl/window.ipp>
 #include <weir/http/impl/canonical_target.ipp>
 #include <weir/http/impl/chunk_decoder.ipp>
 #include <weir/http/impl/client_address.ipp>
