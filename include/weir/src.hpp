@@ -30,6 +30,7 @@
 #include <weir/redis/impl/command.ipp>
 #include <weir/redis/impl/connecting.ipp>
 #include <weir/redis/impl/connection.ipp>
+#include <weir/redis/impl/connection_group.ipp>
 #include <weir/redis/impl/embedded_server.ipp>
 #include <weir/redis/impl/hash_slot.ipp>
 #include <weir/redis/impl/operation.ipp>
@@ -38,6 +39,7 @@
 #include <weir/redis/impl/reply.ipp>
 #include <weir/redis/impl/script.ipp>
 #include <weir/redis/impl/sentinel.ipp>
+#include <weir/redis/impl/sentinel_replies.ipp>
 #include <weir/redis/impl/server_process.ipp>
 #include <weir/redis/impl/subscriber.ipp>
 #include <weir/redis/impl/subscription_table.ipp>

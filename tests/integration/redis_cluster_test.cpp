@@ -237,6 +237,163 @@ TEST_F(redis_cluster_client, further_seeds_are_asked_where_the_first_is_away) {
     });
 }
 
+/// Whether a client of ours is connected there.
+bool visited(redis_server& node) { return node.run({"CLIENT", "LIST"}).find("name=weir ") != std::string::npos; }
+
+TEST_F(redis_cluster_client, nodes_are_found_by_name_and_where_they_tell_no_place) {
+    constexpr std::uint16_t slot = 700;
+    for (auto const& [kind, name] : {std::pair{"hostname", "localhost"}, std::pair{"hostname", ""},
+                                     std::pair{"unknown-endpoint", ""}, std::pair{"ip", ""}}) {
+        shared().run_everywhere({"CONFIG", "SET", "cluster-announce-hostname", name});
+        shared().run_everywhere({"CONFIG", "SET", "cluster-preferred-endpoint-type", kind});
+        auto const owner = shared().owner(slot), other = (owner + 1) % shared().masters();
+        // What a node says of the others, it has by gossip.
+        auto const told = [&](std::size_t node) {
+            auto const says = shared().node(node).run({"CLUSTER", "NODES"}).find(",localhost ") != std::string::npos;
+            return says == (name == std::string("localhost"));
+        };
+        while (!told(owner) || !told(other)) {
+        }
+        asio::io_context io;
+        client redis(io, cluster_options(shared().url(other)));
+        run(io, [&]() -> asio::awaitable<void> {
+            for (int i = 0; i < 30; ++i) {
+                auto const [ec, value] = co_await count(redis, increment("named" + std::to_string(i)));
+                EXPECT_FALSE(ec) << kind << " '" << name << "': " << ec.message();
+            }
+            // And by the words of MOVED, after a move that the table does not know of.
+            auto const key = key_in(slot);
+            co_await count(redis, increment(key));
+            shared().begin_move(slot, other);
+            shared().move_keys(slot, other);
+            shared().end_move(slot, other);
+            auto const [ec, value] = co_await count(redis, increment(key));
+            EXPECT_FALSE(ec) << kind << " '" << name << "': " << ec.message();
+            shared().begin_move(slot, owner);
+            shared().move_keys(slot, owner);
+            shared().end_move(slot, owner);
+        });
+    }
+}
+
+TEST_F(redis_cluster_client, a_slot_that_nobody_serves_fails_alone_and_heals) {
+    constexpr std::uint16_t slot = 900;
+    auto const key = key_in(slot);
+    auto const owner = shared().owner(slot);
+    client redis(io_, cluster_options(shared().url()));
+    run(io_, [&]() -> asio::awaitable<void> {
+        co_await count(redis, increment(key));
+        // Each node has to forget who served it.
+        for (std::size_t i = 0; i < shared().size(); ++i)
+            shared().node(i).run({"CLUSTER", "DELSLOTS", std::to_string(slot)});
+        redis::int_sink<1> waiting;
+        std::optional<error_code> answered;
+        auto const unserved = increment(key);
+        redis.async_exec(unserved, waiting, {.timeout = 50ms}, [&](error_code ec) { answered = ec; });
+        while (!answered)
+            co_await asio::post(io_, use_result);
+        EXPECT_EQ(*answered, errc::cluster_down);
+        EXPECT_EQ(*answered, kind::refused);
+        auto const [others, value] = co_await count(redis, increment("elsewhere"));
+        EXPECT_FALSE(others) << "the other slots go on: " << others.message();
+        for (std::size_t i = 0; i < shared().masters(); ++i)
+            shared().node(i).run({"CLUSTER", "SETSLOT", std::to_string(slot), "NODE", shared().id(owner)});
+        shared().wait_until_agreed();
+        for (error_code ec = errc::cluster_down; ec;)
+            std::tie(ec, std::ignore) = co_await count(redis, increment(key));
+        EXPECT_GE(shared().node(owner).integer({"GET", key}), 2);
+    });
+}
+
+TEST(redis_cluster_nodes, nodes_that_come_and_go_are_picked_up_and_let_go) {
+    redis_cluster all;
+    asio::io_context io;
+    client redis(io, cluster_options(all.url()));
+    constexpr std::uint16_t slot = 100;
+    auto const key = key_in(slot);
+    std::int64_t done = 0;
+    bool over = false;
+    auto const load = [&]() -> asio::awaitable<void> {
+        auto const what = increment(key);
+        while (!over && !testing::Test::HasFailure()) {
+            auto const [ec, value] = co_await count(redis, what);
+            EXPECT_FALSE(ec) << ec.message();
+            EXPECT_EQ(value, ++done) << "doubled or lost";
+        }
+    };
+    auto const change = [&](auto const& what) -> asio::awaitable<void> {
+        bool changed = false;
+        std::thread elsewhere([&] {
+            what();
+            asio::post(io, [&] { changed = true; });
+        });
+        while (!changed)
+            co_await asio::post(io, use_result);
+        elsewhere.join();
+    };
+    auto const move = [&](std::size_t to) {
+        all.begin_move(slot, to);
+        all.move_keys(slot, to);
+        all.end_move(slot, to);
+    };
+    run(io, [&]() -> asio::awaitable<void> {
+        co_await redis.async_connect(use_result);
+        asio::co_spawn(io, load, asio::detached);
+        auto const back = all.owner(slot);
+        auto const added = all.add_node(); // not elsewhere: the server ends with the thread that starts it
+        co_await change([&] { move(added); });
+        while (!visited(all.node(added)))
+            co_await asio::post(io, use_result);
+        EXPECT_EQ(all.owner(slot), added);
+        co_await change([&] { move(back); });
+        // Owning nothing, it is left as soon as the table tells.
+        while (visited(all.node(added)))
+            co_await asio::post(io, use_result);
+        co_await change([&] { all.remove_node(added); });
+        auto const before = done;
+        while (done < before + 100 && !testing::Test::HasFailure())
+            co_await asio::post(io, use_result);
+        over = true;
+        while (redis.stats().in_flight + redis.stats().queued != 0)
+            co_await asio::post(io, use_result);
+    });
+    EXPECT_EQ(all.integer(key, {"GET", key}), done);
+}
+
+TEST(redis_cluster_failover, a_node_that_hangs_costs_its_own_callers_alone_and_them_only_until_it_is_dropped) {
+    redis_cluster all;
+    asio::io_context io;
+    auto options = cluster_options(all.url());
+    options.timeout = 100ms;
+    options.health_interval = 200ms;
+    options.connect_timeout = 2s;
+    client redis(io, options);
+    run(io, [&]() -> asio::awaitable<void> {
+        co_await redis.async_connect(use_result);
+        std::string theirs, ours;
+        auto const victim = all.owner(0);
+        for (int i = 0; theirs.empty() || ours.empty(); ++i) {
+            auto const key = "hang" + std::to_string(i);
+            (all.owner(hash_slot(key)) == victim ? theirs : ours) = key;
+        }
+        co_await count(redis, increment(ours));
+        co_await count(redis, increment(theirs));
+        all.node(victim).pause();
+        int timed_out = 0, at_once = 0;
+        // Until the node's replica has taken over, and the client has seen that.
+        for (error_code ec = errc::timed_out; ec;) {
+            auto const [fine, mine] = co_await count(redis, increment(ours), {.timeout = 10s});
+            EXPECT_FALSE(fine) << fine.message();
+            std::tie(ec, std::ignore) = co_await count(redis, increment(theirs));
+            timed_out += ec == errc::timed_out;
+            at_once += ec == errc::not_connected;
+        }
+        EXPECT_GT(timed_out, 0);
+        EXPECT_LT(timed_out, 30) << "two health intervals, not the time that it hangs";
+        all.node(victim).resume();
+    });
+}
+
 TEST(redis_cluster_failover, a_master_killed_under_load_is_replaced_and_nothing_is_doubled) {
     redis_cluster all;
     asio::io_context io;

@@ -2,6 +2,7 @@
 
 #include <weir/redis/hash_slot.hpp>
 
+#include <algorithm>
 #include <chrono>
 #include <sstream>
 #include <stdexcept>
@@ -34,24 +35,9 @@ bool runs(redis_server& node) {
 redis_cluster::redis_cluster(std::size_t masters)
     : masters_(masters) {
     for (std::size_t i = 0; i < 2 * masters; ++i)
-        nodes_.push_back(std::make_unique<redis_server>(redis_server::options{
-            .tcp = true,
-            .password = {},
-            .arguments = {"--cluster-enabled", "yes", "--cluster-node-timeout", "500", "--cluster-config-file",
-                          "nodes.conf", "--cluster-port", std::to_string(free_port()),
-                          "--cluster-require-full-coverage", "no", "--repl-diskless-sync-delay", "0",
-                          "--cluster-replica-validity-factor", "0"}}));
-    for (auto const& each : nodes_)
-        ids_.push_back(each->run({"CLUSTER", "MYID"}));
-    auto const bus_of = [&](std::size_t i) {
-        // The own line of CLUSTER NODES: id host:port@bus ...
-        std::istringstream lines(nodes_[i]->run({"CLUSTER", "NODES"}));
-        std::string id, where;
-        lines >> id >> where;
-        return where.substr(where.find('@') + 1);
-    };
+        start_node();
     for (std::size_t i = 1; i < size(); ++i)
-        nodes_[0]->run({"CLUSTER", "MEET", "127.0.0.1", std::to_string(nodes_[i]->port()), bus_of(i)});
+        introduce(i);
     for (std::size_t i = 0; i < masters; ++i)
         nodes_[i]->run({"CLUSTER", "ADDSLOTSRANGE", std::to_string(i * redis::slot_count / masters),
                         std::to_string((i + 1) * redis::slot_count / masters - 1)});
@@ -64,6 +50,53 @@ redis_cluster::redis_cluster(std::size_t masters)
             return nodes_[i]->run({"INFO", "replication"}).find("master_link_status:up") != std::string::npos;
         });
     wait_until_agreed();
+}
+
+redis_server& redis_cluster::start_node() {
+    nodes_.push_back(std::make_unique<redis_server>(redis_server::options{
+        .tcp = true,
+        .password = {},
+        .arguments = {"--cluster-enabled", "yes", "--cluster-node-timeout", "500", "--cluster-config-file",
+                      "nodes.conf", "--cluster-port", std::to_string(free_port()), "--cluster-require-full-coverage",
+                      "no", "--repl-diskless-sync-delay", "0", "--cluster-replica-validity-factor", "0"}}));
+    ids_.push_back(nodes_.back()->run({"CLUSTER", "MYID"}));
+    return *nodes_.back();
+}
+
+void redis_cluster::introduce(std::size_t index) {
+    // The own line of CLUSTER NODES: id host:port@bus ...
+    std::istringstream lines(nodes_[index]->run({"CLUSTER", "NODES"}));
+    std::string id, where;
+    lines >> id >> where;
+    auto const bus = where.substr(where.find('@') + 1);
+    nodes_[0]->run({"CLUSTER", "MEET", "127.0.0.1", std::to_string(nodes_[index]->port()), bus});
+}
+
+std::size_t redis_cluster::add_node() {
+    start_node();
+    auto const index = size() - 1;
+    introduce(index);
+    wait_until("all know the new node", [&] {
+        return std::all_of(nodes_.begin(), nodes_.end(), [&](auto const& each) {
+            return !runs(*each) || each->run({"CLUSTER", "NODES"}).find(ids_[index]) != std::string::npos;
+        });
+    });
+    wait_until_agreed();
+    return index;
+}
+
+void redis_cluster::remove_node(std::size_t index) {
+    for (std::size_t i = 0; i < size(); ++i)
+        if (i != index && runs(*nodes_[i]))
+            nodes_[i]->run({"CLUSTER", "FORGET", ids_[index]});
+    nodes_[index]->stop();
+}
+
+void redis_cluster::run_everywhere(std::initializer_list<std::string_view> command) {
+    for (auto const& each : nodes_)
+        if (runs(*each))
+            if (auto const said = each->run(command); said != "OK")
+                throw std::runtime_error(std::string(command.begin()[0]) + ": " + said);
 }
 
 void redis_cluster::wait_until_agreed() {

@@ -32,10 +32,20 @@ public:
     void move_keys(std::uint16_t slot, std::size_t to, std::size_t at_most = 1'000'000);
     void end_move(std::uint16_t slot, std::size_t to);
 
+    /// Adds a node, which owns nothing yet; its index, once all know of it.
+    std::size_t add_node();
+    /// Takes a node out that owns nothing, and ends it.
+    void remove_node(std::size_t index);
+    /// A command to every node that runs, each of which must answer OK.
+    void run_everywhere(std::initializer_list<std::string_view> command);
+
     /// Returns when every node that runs says that the cluster is up and who owns what.
     void wait_until_agreed();
 
 private:
+    redis_server& start_node();
+    void introduce(std::size_t index);
+
     std::size_t masters_;
     std::vector<std::unique_ptr<redis_server>> nodes_;
     std::vector<std::string> ids_;

@@ -9,14 +9,14 @@
 #include <thread>
 
 namespace weir::test {
-namespace {
 
-/// What a sentinel says to a command, its texts joined by blanks; empty where it does not answer.
-std::string say(std::uint16_t port, char const* command) {
-    std::unique_ptr<redisContext, decltype(&::redisFree)> const context(::redisConnect("127.0.0.1", port),
+std::string redis_sentinels::say(std::size_t sentinel, char const* command) const {
+    std::unique_ptr<redisContext, decltype(&::redisFree)> const context(::redisConnect("127.0.0.1", ports_[sentinel]),
                                                                         &::redisFree);
     if (!context || context->err)
         return {};
+    if (!password_.empty())
+        ::freeReplyObject(::redisCommand(context.get(), "AUTH watch-%s", password_.c_str()));
     std::unique_ptr<redisReply, decltype(&::freeReplyObject)> const reply(
         static_cast<redisReply*>(::redisCommand(context.get(), command)), &::freeReplyObject);
     std::string text;
@@ -24,29 +24,32 @@ std::string say(std::uint16_t port, char const* command) {
         for (std::size_t i = 0; i < reply->elements; ++i)
             if (reply->element[i]->str)
                 text += std::string(reply->element[i]->str) + ' ';
-    if (reply && reply->type == REDIS_REPLY_STATUS)
+    if (reply && reply->str)
         text = reply->str;
     return text;
 }
 
-} // namespace
-
-redis_sentinels::redis_sentinels() {
-    servers_.push_back(
-        std::make_unique<redis_server>(redis_server::options{.tcp = true, .password = {}, .arguments = {}}));
-    servers_.push_back(std::make_unique<redis_server>(
-        redis_server::options{.tcp = true,
-                              .password = {},
-                              .arguments = {"--replicaof", "127.0.0.1", std::to_string(servers_[0]->port()),
-                                            "--repl-diskless-sync-delay", "0"}}));
+redis_sentinels::redis_sentinels(std::string password)
+    : password_(std::move(password)) {
+    // Each may become the other's replica.
+    redis_server::options how{.tcp = true, .password = password_, .arguments = {"--repl-diskless-sync-delay", "0"}};
+    if (!password_.empty())
+        how.arguments.insert(how.arguments.end(), {"--masterauth", password_});
+    servers_.push_back(std::make_unique<redis_server>(how));
+    how.arguments.insert(how.arguments.end(), {"--replicaof", "127.0.0.1", std::to_string(servers_[0]->port())});
+    servers_.push_back(std::make_unique<redis_server>(how));
     for (int i = 0; i < 3; ++i) {
         auto const port = free_port();
         auto const home = directory_.path() + "/" + std::to_string(i);
         std::filesystem::create_directory(home);
-        std::ofstream(home + "/sentinel.conf")
-            << "port " << port << "\nbind 127.0.0.1\ndir " << home << "\nsentinel monitor group 127.0.0.1 "
-            << servers_[0]->port()
-            << " 2\nsentinel down-after-milliseconds group 500\nsentinel failover-timeout group 2000\n";
+        std::ofstream file(home + "/sentinel.conf");
+        file << "port " << port << "\nbind 127.0.0.1\ndir " << home << "\nsentinel monitor group 127.0.0.1 "
+             << servers_[0]->port()
+             << " 2\nsentinel down-after-milliseconds group 500\nsentinel failover-timeout group 2000\n";
+        if (!password_.empty())
+            file << "sentinel auth-pass group " << password_ << "\nrequirepass watch-" << password_
+                 << "\nsentinel sentinel-pass watch-" << password_ << '\n';
+        file.close();
         redis::detail::server_process::settings settings;
         settings.arguments = {home + "/sentinel.conf", "--sentinel"};
         settings.log_path = home + "/log";
@@ -56,9 +59,9 @@ redis_sentinels::redis_sentinels() {
     }
     auto const end = std::chrono::steady_clock::now() + std::chrono::seconds{30};
     auto const ready = [&] {
-        for (auto const port : ports_)
-            if (say(port, "SENTINEL CKQUORUM group").rfind("OK 3", 0) != 0 ||
-                say(port, "SENTINEL MASTER group").find("num-slaves 1 ") == std::string::npos)
+        for (std::size_t i = 0; i < ports_.size(); ++i)
+            if (say(i, "SENTINEL CKQUORUM group").rfind("OK 3", 0) != 0 ||
+                say(i, "SENTINEL MASTER group").find("num-slaves 1 ") == std::string::npos)
                 return false;
         return servers_[0]->run({"INFO", "replication"}).find("state=online") != std::string::npos;
     };

@@ -66,6 +66,18 @@ TEST(redis_cluster_map, a_node_without_a_name_is_the_one_that_was_asked_and_an_u
     EXPECT_EQ(map->at(1).port, 7001);
 }
 
+TEST(redis_cluster_map, a_node_that_does_not_know_its_name_is_taken_by_the_address_it_tells_beside) {
+    auto const map = read("[[0 1 ['?' 7000 'id' ['ip' '10.0.0.1']]] [2 3 ['?' 7001 'id' ['x' 'y' 'ip' '10.0.0.2']]] "
+                          "[4 5 ['?' 7002 'id' ['ip' '']]] [6 7 ['?' 7003 'id' []]] [8 9 ['?' 7004 'id' ['ip']]] "
+                          "[10 11 ['?' 7005 'id' ['x' 'ip']]] [12 13 ['?' 7006 'id' 'ip' 'h']]]");
+    ASSERT_TRUE(map);
+    ASSERT_EQ(map->size(), 3u);
+    EXPECT_EQ(map->at(0).host, "10.0.0.1");
+    EXPECT_EQ(map->at(1).host, "10.0.0.2");
+    EXPECT_EQ(map->at(1).first, 2);
+    EXPECT_EQ(map->at(2).host, "asked.example");
+}
+
 TEST(redis_cluster_map, refuses_what_is_no_such_reply) {
     EXPECT_TRUE(read("[]"));
     for (auto const* wrong : {"1", "'OK'", "~", "[1]", "[[0 5]]", "[[0 5 'x']]", "[[0 5 ['h']]]", "[[0 5 ['h' 'p']]]",

@@ -8,6 +8,7 @@
 
 #include <atomic>
 #include <memory>
+#include <optional>
 
 namespace weir::redis::detail {
 
@@ -35,16 +36,19 @@ public:
     WEIR_DECL virtual ~backend();
 
     virtual void start() = 0;
-    virtual void close() = 0;
+    /// For good.
+    WEIR_DECL void close();
 
     /// `timeout` 0: the client's default.
     WEIR_DECL void submit(operation& what, std::chrono::nanoseconds timeout);
-    virtual void wait_open(operation& what) = 0;
-    virtual void cancel(operation& what) = 0;
+    WEIR_DECL void wait_open(operation& what);
+    WEIR_DECL virtual void cancel(operation& what);
     /// The one function here that any thread may call.
     WEIR_DECL void submit_from_any_thread(foreign_operation& what);
 
     virtual bool is_open() const noexcept = 0;
+    /// See `client::address_source`.
+    virtual std::optional<address> present_address() const = 0;
     errc last_error() const noexcept { return last_error_; }
     std::string const& last_error_text() const noexcept { return last_error_text_; }
     virtual client_statistics stats() const = 0;
@@ -57,6 +61,9 @@ protected:
 
     /// Takes an operation that has its deadline.
     virtual void route(operation& what, clock::time_point now) = 0;
+    /// Ends connections and timers; called once.
+    virtual void shut() = 0;
+    bool closed() const noexcept { return closed_; }
     /// What is to be done when a turn has completed what was to be completed.
     virtual void end_turn() {}
 
@@ -65,8 +72,6 @@ protected:
     WEIR_DECL void schedule();
     WEIR_DECL void turn();
     WEIR_DECL void arm_deadline();
-    /// After `pipeline_.close()`: nothing keeps the loop running any more.
-    WEIR_DECL void stop_deadlines();
 
     asio::io_context& context_;
     client_options options_;
@@ -84,6 +89,7 @@ private:
     bool armed_ = false;
     bool turn_scheduled_ = false;
     bool in_turn_ = false;
+    bool closed_ = false;
 };
 
 } // namespace weir::redis::detail

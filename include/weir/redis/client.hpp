@@ -94,6 +94,16 @@ public:
     client_statistics stats() const { return backend_->stats(); }
     client_options const& options() const noexcept { return backend_->options(); }
 
+    /// For a `subscriber` to the same servers: tells where this client's commands go at present, that is, of a cluster
+    /// a node in reach, behind sentinels the master that they name. May outlive the client, and knows nothing then. To
+    /// be called on the client's thread.
+    redis::address_source address_source() const {
+        return [weak = std::weak_ptr(backend_)]() -> std::optional<address> {
+            auto const behind = weak.lock();
+            return behind ? behind->present_address() : std::nullopt;
+        };
+    }
+
     /// Ends the connection for good. What waits completes with `client_closed`, what was sent with `connection_lost`.
     void close() { backend_->close(); }
 

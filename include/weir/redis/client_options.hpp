@@ -5,6 +5,8 @@
 #include <weir/redis/url.hpp>
 
 #include <chrono>
+#include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -36,5 +38,8 @@ struct client_options {
     /// May be null; must outlive the client.
     client_observer* observer = nullptr;
 };
+
+/// Tells where a server is at present; nothing: not known. See `client::address_source`.
+using address_source = std::function<std::optional<address>()>;
 
 } // namespace weir::redis

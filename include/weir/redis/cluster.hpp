@@ -1,15 +1,14 @@
 #pragma once
 
 #include <weir/redis/cluster_map.hpp>
-#include <weir/redis/connection.hpp>
+#include <weir/redis/connection_group.hpp>
 #include <weir/redis/hash_slot.hpp>
 
 namespace weir::redis::detail {
 
 class slots_request;
 
-/// A Redis Cluster: one connection a master, and the table of which owns what. What cannot be sent yet waits in the
-/// pipeline of the base, which has no connection of its own, under the deadlines of the operations.
+/// A Redis Cluster: one connection a master, and the table of which owns what.
 ///
 /// | an operation meets                       | and is                                                            |
 /// |------------------------------------------|-------------------------------------------------------------------|
@@ -21,16 +20,14 @@ class slots_request;
 /// | a node that cannot be reached            | kept until the table is renewed, then refused if it is the same   |
 ///
 /// At most five times another node is tried, all within the deadline.
-class cluster final : public backend, private connection_owner {
+class cluster final : public connection_group {
 public:
     WEIR_DECL cluster(asio::io_context& context, client_options options);
     WEIR_DECL ~cluster() override;
 
     WEIR_DECL void start() override;
-    WEIR_DECL void close() override;
-    WEIR_DECL void wait_open(operation& what) override;
-    WEIR_DECL void cancel(operation& what) override;
-    bool is_open() const noexcept override { return ready_ && !closed_; }
+    bool is_open() const noexcept override { return ready_ && !closed(); }
+    WEIR_DECL std::optional<address> present_address() const override;
     WEIR_DECL client_statistics stats() const override;
 
 private:
@@ -38,9 +35,8 @@ private:
     static constexpr std::uint16_t nobody = 0xffff;
 
     struct node {
-        std::string host;
-        std::uint16_t port = 0;
-        std::shared_ptr<connection> link;
+        place where;
+        connection_group::link link;
         /// Owns slots by the present table.
         bool listed = false;
         bool failed = false;
@@ -48,16 +44,14 @@ private:
     };
 
     WEIR_DECL void route(operation& what, clock::time_point now) override;
-    WEIR_DECL void send(operation& what, std::size_t to, clock::time_point now);
-    WEIR_DECL void refuse(operation& what, error_code why);
-    WEIR_DECL void park(operation& what, clock::time_point now);
+    WEIR_DECL void shut() override;
 
     WEIR_DECL void on_open(connection& which) override;
     WEIR_DECL void on_failed(connection& which) override;
     WEIR_DECL void on_redirect(connection& from, operation& what, errc why, std::string_view text) override;
     WEIR_DECL void follow(redirection const& where, operation& what, clock::time_point now);
 
-    WEIR_DECL std::size_t node_at(std::string_view host, std::uint16_t port);
+    WEIR_DECL std::size_t node_at(place const& where);
     WEIR_DECL std::size_t index_of(connection const& which) const noexcept;
     WEIR_DECL std::size_t any_open_node() noexcept;
     WEIR_DECL void connect_seeds();
@@ -67,12 +61,11 @@ private:
     WEIR_DECL void on_slots(slots_request const& answer);
     WEIR_DECL void load(std::vector<slot_range> const& ranges);
     WEIR_DECL void drop_unlisted();
-    WEIR_DECL void send_parked();
     WEIR_DECL void judge();
 
     std::vector<std::unique_ptr<node>> nodes_;
     std::vector<std::uint16_t> owner_of_ = std::vector<std::uint16_t>(slot_count, nobody);
-    timer renewal_timer_;
+    alarm renewal_;
     clock::time_point renewal_at_ = clock::time_point::max();
     clock::time_point loaded_at_{};
     std::minstd_rand random_{std::random_device{}()};
@@ -82,7 +75,8 @@ private:
     bool loaded_ = false;
     bool ready_ = false;
     bool asking_ = false;
-    bool closed_ = false;
+    /// Another reason to ask came while the answer was on its way, which may be older than that reason.
+    bool ask_again_ = false;
 };
 
 } // namespace weir::redis::detail

@@ -21,7 +21,8 @@ struct slot_range {
 };
 
 /// Reads the reply of CLUSTER SLOTS; none where it is no such reply. A node that names no host means the one that was
-/// asked, `asked_host`; ranges of a node that knows not where it is ("?") are left out.
+/// asked, `asked_host`. One that does not know its own name ("?", where nodes are to go by their names) is taken by the
+/// address that it tells beside; without that its ranges are left out.
 WEIR_DECL std::optional<std::vector<slot_range>> read_cluster_slots(flat_reply const& reply,
                                                                     std::string_view asked_host);
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <weir/redis/alarm.hpp>
 #include <weir/redis/backend.hpp>
 #include <weir/redis/connecting.hpp>
 #include <weir/redis/transport.hpp>
@@ -17,7 +18,7 @@ class connection;
 class connection_owner {
 public:
     virtual void on_open(connection& which) = 0;
-    /// An attempt to connect failed, `which.last_error()` says why.
+    /// An attempt to connect failed, or the server has fallen silent; `which.last_error()` says why.
     virtual void on_failed(connection& which) = 0;
     /// See `redirector`.
     virtual void on_redirect(connection& from, operation& what, errc why, std::string_view text) = 0;
@@ -34,7 +35,8 @@ protected:
 /// | waiting    | the pause is over -> connecting                                                  |
 /// | connecting | connected -> handshake; refused, timed out -> waiting                            |
 /// | handshake  | all steps answered -> open; refused, lost, timed out -> waiting                  |
-/// | open       | lost, garbled, silent -> waiting, or connecting at once where it had lived a while |
+/// | open       | lost, garbled, silent -> waiting, or connecting at once where it had lived a while; |
+/// |            | after silence the server counts as out of reach until the next handshake         |
 /// | closed     | never                                                                            |
 class connection final : public backend, private redirector {
 public:
@@ -42,16 +44,14 @@ public:
     WEIR_DECL connection(asio::io_context& context, client_options options, connection_owner* owner = nullptr);
 
     WEIR_DECL void start() override;
-    WEIR_DECL void close() override;
     void disown() noexcept { owner_ = nullptr; }
 
     WEIR_DECL void route(operation& what, clock::time_point now) override;
-    WEIR_DECL void wait_open(operation& what) override;
-    WEIR_DECL void cancel(operation& what) override;
     /// Takes out all that waits to be written.
     void take_queued(operation_list& to) { pipeline_.take_queued(to); }
 
     bool is_open() const noexcept override { return state_ == state::open; }
+    std::optional<address> present_address() const override { return options_.server; }
     client_statistics stats() const override { return pipeline_.stats(); }
 
 private:
@@ -61,12 +61,13 @@ private:
     std::shared_ptr<connection> self() { return std::static_pointer_cast<connection>(shared_from_this()); }
     WEIR_DECL void on_redirect(operation& what, errc why, std::string_view text) override;
 
+    WEIR_DECL void shut() override;
     WEIR_DECL void connect();
     WEIR_DECL void on_transport(error_code ec, std::string text);
     WEIR_DECL void on_step(handshake_step const& step);
     WEIR_DECL void opened();
     WEIR_DECL void attempt_failed(errc why, std::string text);
-    WEIR_DECL void lost(errc why, std::string const& text);
+    WEIR_DECL void lost(errc why, std::string const& text, bool out_of_reach = false);
     WEIR_DECL void reconnect_after(std::chrono::milliseconds pause);
 
     WEIR_DECL void read();
@@ -81,7 +82,7 @@ private:
     connection_owner* owner_;
     transport transport_;
     // The end of a pause, of an attempt, of a health interval: whatever the state waits for.
-    timer tick_timer_;
+    alarm tick_;
     std::array<char, 65536> read_buffer_;
     reconnect_pause pause_;
 

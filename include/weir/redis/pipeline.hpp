@@ -88,6 +88,8 @@ public:
     /// No connection is to be had: those who wait for it learn `why`; everything queued, and all that is submitted
     /// until `open`, completes with `errc::not_connected`, or with `why` where that is a matter of credentials.
     WEIR_DECL void connect_failed(errc why);
+    /// As `connect_failed` for a server that is known to be out of reach although no attempt has failed yet.
+    WEIR_DECL void out_of_reach(errc why);
     /// For good: what is queued completes with `errc::client_closed`, what is sent with `errc::connection_lost`.
     WEIR_DECL void close();
 

@@ -6,7 +6,6 @@
 #include <boost/asio/io_context.hpp>
 
 #include <cstdint>
-#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -54,10 +53,6 @@ struct subscriber_statistics {
     std::size_t names = 0;
 };
 
-/// Where to connect next, asked before each attempt; nothing: not known at present, which counts as a failed attempt.
-/// Called on the subscriber's thread.
-using address_source = std::function<std::optional<address>()>;
-
 /// Listens to channels and patterns (Redis Pub/Sub, RESP2) on a connection of its own, which is made again whenever it
 /// is lost, subscribed to the same again.
 ///
@@ -79,7 +74,9 @@ public:
     static constexpr std::size_t max_name = 4096;
 
     /// Connects to `options.server`, of a cluster to each of the nodes that it names in turn, since any of them hears
-    /// what is published on any other; or, where given, to where `next` says.
+    /// what is published on any other. Or, where `next` is given, to where that says: it is asked before each attempt,
+    /// which fails where it does not know, and once each health interval, where the connection moves if it names
+    /// another server than before. `client::address_source` is one.
     ///
     /// Throws `std::invalid_argument` where the address is that of sentinels and `next` is not given: which server is
     /// the master, `next` has to know.

@@ -62,6 +62,9 @@ private:
     WEIR_DECL void add_candidate(asio::ip::tcp::endpoint const& endpoint);
     WEIR_DECL void connected(connect_handler handler);
     WEIR_DECL void connect_next(connect_handler handler, error_code last, std::string last_text);
+    /// `step` as a handler of this attempt: after `close`, what the system did for it in time is nobody's any more.
+    template <class Step>
+    auto of_this_attempt(connect_handler handler, Step step);
 
     address server_;
     socket socket_;
@@ -70,6 +73,7 @@ private:
     asio::ip::basic_resolver<asio::ip::tcp, executor> resolver_;
     std::vector<candidate> candidates_;
     std::size_t next_candidate_ = 0;
+    std::uint64_t attempt_ = 0;
 };
 
 } // namespace weir::redis

@@ -44,6 +44,29 @@ WEIR_DECL void backend::submit(operation& what, std::chrono::nanoseconds timeout
     route(what, now);
 }
 
+WEIR_DECL void backend::wait_open(operation& what) {
+    auto const now = clock::now();
+    what.deadline = now + max_timeout;
+    pipeline_.wait_open(what, now);
+    schedule();
+}
+
+WEIR_DECL void backend::cancel(operation& what) {
+    pipeline_.cancel(what);
+    schedule();
+}
+
+WEIR_DECL void backend::close() {
+    if (std::exchange(closed_, true))
+        return;
+    shut();
+    pipeline_.close();
+    // Nothing keeps the loop running any more.
+    deadline_timer_.cancel();
+    armed_ = false;
+    schedule();
+}
+
 WEIR_DECL void backend::submit_from_any_thread(foreign_operation& what) {
     auto* head = inbox_.load(std::memory_order_relaxed);
     do
@@ -117,11 +140,6 @@ WEIR_DECL void backend::arm_deadline() {
         self->pipeline_.expire(clock::now());
         self->turn();
     });
-}
-
-WEIR_DECL void backend::stop_deadlines() {
-    deadline_timer_.cancel();
-    armed_ = false;
 }
 
 } // namespace weir::redis::detail

@@ -47,12 +47,12 @@ private:
 };
 
 WEIR_DECL cluster::cluster(asio::io_context& context, client_options options)
-    : backend(context, std::move(options))
-    , renewal_timer_(context.get_executor()) {}
+    : connection_group(context, std::move(options))
+    , renewal_(context) {}
 
 WEIR_DECL cluster::~cluster() {
     for (auto const& each : nodes_)
-        if (each)
+        if (each && each->link)
             each->link->disown();
 }
 
@@ -61,18 +61,21 @@ WEIR_DECL void cluster::start() {
     renew_after(std::chrono::milliseconds{0});
 }
 
-WEIR_DECL void cluster::close() {
-    if (std::exchange(closed_, true))
-        return;
+// The nodes themselves stay: operations still name them while they end.
+WEIR_DECL void cluster::shut() {
     for (auto const& each : nodes_)
         if (each) {
             each->link->disown();
             each->link->close();
         }
-    renewal_timer_.cancel();
-    pipeline_.close();
-    stop_deadlines();
-    schedule();
+    renewal_.cancel();
+}
+
+WEIR_DECL std::optional<address> cluster::present_address() const {
+    for (auto const& each : nodes_)
+        if (each && each->link->is_open())
+            return each->link->options().server;
+    return std::nullopt;
 }
 
 WEIR_DECL client_statistics cluster::stats() const {
@@ -85,67 +88,35 @@ WEIR_DECL client_statistics cluster::stats() const {
 
 // ---- operations
 
-WEIR_DECL void cluster::wait_open(operation& what) {
-    auto const now = clock::now();
-    what.deadline = now + max_timeout;
-    pipeline_.wait_open(what, now);
-    schedule();
-}
-
-WEIR_DECL void cluster::cancel(operation& what) {
-    if (auto* const holder = static_cast<connection*>(what.holder))
-        return holder->cancel(what);
-    pipeline_.cancel(what);
-    schedule();
-}
-
 WEIR_DECL void cluster::route(operation& what, clock::time_point now) {
     what.holder = nullptr;
-    if (!loaded_ || closed_ || !what.command->complete())
+    if (!loaded_ || closed() || !what.command->complete())
         return park(what, now);
     if (what.command->key_count() == 0) {
         auto const any = any_open_node();
-        return any == nobody ? park(what, now) : send(what, any, now);
+        return any == nobody ? park(what, now) : send(what, *nodes_[any]->link, now);
     }
     auto const slot = what.command->slot();
     if (!slot)
         return refuse(what, errc::cross_slot);
     if (auto const owner = owner_of_[*slot]; owner != nobody)
-        return send(what, owner, now);
+        return send(what, *nodes_[owner]->link, now);
     renew_after(renewal_jitter);
     refuse(what, errc::cluster_down);
-}
-
-WEIR_DECL void cluster::send(operation& what, std::size_t to, clock::time_point now) {
-    what.holder = nodes_[to]->link.get();
-    nodes_[to]->link->route(what, now);
-}
-
-WEIR_DECL void cluster::refuse(operation& what, error_code why) {
-    what.holder = nullptr;
-    pipeline_.refuse(what, why);
-    schedule();
-}
-
-WEIR_DECL void cluster::park(operation& what, clock::time_point now) {
-    what.holder = nullptr;
-    what.asking = false;
-    pipeline_.submit(what, now);
-    schedule();
 }
 
 WEIR_DECL void cluster::on_redirect(connection& from, operation& what, errc why, std::string_view text) {
     auto const now = clock::now();
     what.asking = false;
-    if (closed_ || ++what.redirects > max_redirects)
+    if (closed() || ++what.redirects > max_redirects)
         return refuse(what, why);
     auto const& speaker = *nodes_[index_of(from)];
     if (why == errc::redirected) {
-        auto const where = read_redirection(text, speaker.host);
-        if (!where)
-            return refuse(what, errc::redirected);
-        follow(*where, what, now);
-        return;
+        if (auto const where = read_redirection(text, speaker.where.first))
+            return follow(*where, what, now);
+        // To a node that does not know its own name: the table may.
+        renew_after(renewal_jitter);
+        return park(what, now);
     }
     // The node is a replica, or away. If the table that says it is neither is newer than that, there is no better one.
     if (why == errc::not_connected && loaded_ && speaker.failed && speaker.failed_at < loaded_at_)
@@ -155,7 +126,7 @@ WEIR_DECL void cluster::on_redirect(connection& from, operation& what, errc why,
 }
 
 WEIR_DECL void cluster::follow(redirection const& where, operation& what, clock::time_point now) {
-    auto const to = node_at(where.host, where.port);
+    auto const to = node_at({where.host, where.port});
     if (where.ask) {
         what.asking = true;
     } else {
@@ -166,15 +137,15 @@ WEIR_DECL void cluster::follow(redirection const& where, operation& what, clock:
         if (what.redirects > hasty_redirects)
             return park(what, now);
     }
-    send(what, to, now);
+    send(what, *nodes_[to]->link, now);
 }
 
 // ---- nodes
 
-WEIR_DECL std::size_t cluster::node_at(std::string_view host, std::uint16_t port) {
+WEIR_DECL std::size_t cluster::node_at(place const& where) {
     auto free = nodes_.size();
     for (std::size_t i = 0; i < nodes_.size(); ++i) {
-        if (nodes_[i] && nodes_[i]->host == host && nodes_[i]->port == port)
+        if (nodes_[i] && nodes_[i]->where == where)
             return i;
         if (!nodes_[i])
             free = i;
@@ -182,13 +153,8 @@ WEIR_DECL std::size_t cluster::node_at(std::string_view host, std::uint16_t port
     if (free == nodes_.size())
         nodes_.emplace_back();
     auto made = std::make_unique<node>();
-    made->host = host;
-    made->port = port;
-    auto options = options_;
-    options.server.host = host;
-    options.server.port = port;
-    made->link = std::make_shared<connection>(context_, std::move(options), static_cast<connection_owner*>(this));
-    made->link->start();
+    made->where = where;
+    made->link = connect_to(options_for(where));
     nodes_[free] = std::move(made);
     return free;
 }
@@ -209,9 +175,9 @@ WEIR_DECL std::size_t cluster::any_open_node() noexcept {
 }
 
 WEIR_DECL void cluster::connect_seeds() {
-    node_at(options_.server.host, options_.server.port);
-    for (auto const& [host, port] : options_.server.nodes)
-        node_at(host, port);
+    node_at({options_.server.host, options_.server.port});
+    for (auto const& each : options_.server.nodes)
+        node_at(each);
 }
 
 WEIR_DECL void cluster::on_open(connection& which) {
@@ -248,7 +214,7 @@ WEIR_DECL void cluster::judge() {
     } else if (!any_open) {
         // With no node in reach, what waits learns so at once, until one is.
         ready_ = loaded_ = false;
-        pipeline_.connect_failed(last_error_ == errc{} ? errc::not_connected : last_error_);
+        out_of_reach(last_error_ == errc{} ? errc::not_connected : last_error_);
         connect_seeds();
     }
     schedule();
@@ -257,30 +223,30 @@ WEIR_DECL void cluster::judge() {
 // ---- the table
 
 WEIR_DECL void cluster::renew_after(std::chrono::milliseconds most) {
-    if (closed_)
+    if (closed())
         return;
     auto const pause = std::uniform_int_distribution<std::int64_t>{0, most.count()}(random_);
     auto const when = clock::now() + std::chrono::milliseconds{pause};
     if (when >= renewal_at_)
         return;
     renewal_at_ = when;
-    renewal_timer_.expires_at(when);
-    renewal_timer_.async_wait([self = std::static_pointer_cast<cluster>(shared_from_this())](error_code ec) {
-        if (!ec && self->renewal_timer_.expiry() <= clock::now())
-            self->renew();
-    });
+    renewal_.set(when, [self = std::static_pointer_cast<cluster>(shared_from_this())] { self->renew(); });
 }
 
 WEIR_DECL void cluster::renew() {
     renewal_at_ = clock::time_point::max();
-    if (closed_ || asking_)
+    if (closed())
         return;
+    if (asking_) {
+        ask_again_ = true;
+        return;
+    }
     auto const asked = any_open_node();
     if (asked == nobody)
         return; // on_open() comes back to it
     asking_ = true;
     auto self = std::static_pointer_cast<cluster>(shared_from_this());
-    auto request = std::make_unique<slots_request>(std::move(self), nodes_[asked]->host);
+    auto request = std::make_unique<slots_request>(std::move(self), nodes_[asked]->where.first);
     auto const now = clock::now();
     request->deadline = now + slots_timeout;
     nodes_[asked]->link->route(*request.release(), now);
@@ -288,20 +254,20 @@ WEIR_DECL void cluster::renew() {
 
 WEIR_DECL void cluster::on_slots(slots_request const& answer) {
     asking_ = false;
-    if (closed_)
+    if (closed())
         return;
+    bool const again = std::exchange(ask_again_, false);
     auto const ranges = answer.result ? std::nullopt : read_cluster_slots(answer.reply, answer.asked_host);
     if (ranges && !ranges->empty()) {
         refusals_ = 0;
         load(*ranges);
-        return renew_after(renewal_interval);
+        return again ? renew_after(renewal_jitter) : renew_after(renewal_interval);
     }
     if (!answer.result || answer.result == errc::server_error) {
         last_error_ = errc::cluster_down;
         last_error_text_ = options_.server.display() + ": it is no cluster, or has no slots yet";
         if (!loaded_)
-            pipeline_.connect_failed(errc::cluster_down);
-        schedule();
+            out_of_reach(errc::cluster_down);
     }
     // Another node may know more.
     if (++refusals_ % std::max<std::size_t>(nodes_.size(), 1) != 0)
@@ -316,14 +282,14 @@ WEIR_DECL void cluster::load(std::vector<slot_range> const& ranges) {
             each->listed = false;
     std::fill(owner_of_.begin(), owner_of_.end(), nobody);
     for (auto const& each : ranges) {
-        auto const owner = node_at(each.host, each.port);
+        auto const owner = node_at({each.host, each.port});
         nodes_[owner]->listed = true;
         std::fill(owner_of_.begin() + each.first, owner_of_.begin() + each.last + 1, static_cast<std::uint16_t>(owner));
     }
     loaded_ = true;
     loaded_at_ = clock::now();
     drop_unlisted();
-    send_parked();
+    send_parked(loaded_at_);
     judge();
 }
 
@@ -333,34 +299,16 @@ WEIR_DECL void cluster::drop_unlisted() {
     for (auto& each : nodes_) {
         if (!each || each->listed)
             continue;
-        operation_list queued;
-        each->link->take_queued(queued);
-        while (!queued.empty()) {
-            auto& first = queued.front();
-            queued.pop_front();
-            park(first, loaded_at_);
-        }
+        park_queued_of(*each->link, loaded_at_);
         if (each->link->stats().in_flight != 0) {
             busy = true;
             continue;
         }
-        each->link->disown();
-        each->link->close();
+        leave(each->link);
         each.reset();
     }
     if (busy)
         renew_after(renewal_pause);
-}
-
-WEIR_DECL void cluster::send_parked() {
-    operation_list parked;
-    pipeline_.take_queued(parked);
-    while (!parked.empty()) {
-        auto& first = parked.front();
-        parked.pop_front();
-        route(first, loaded_at_);
-    }
-    schedule();
 }
 
 } // namespace weir::redis::detail

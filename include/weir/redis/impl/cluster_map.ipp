@@ -3,6 +3,7 @@
 #include <weir/redis/cluster_map.hpp>
 #include <weir/redis/hash_slot.hpp>
 
+#include <algorithm>
 #include <charconv>
 
 namespace weir::redis {
@@ -16,6 +17,29 @@ inline std::int64_t whole_number(std::string_view text) noexcept {
     std::int64_t value = -1;
     auto const [end, ec] = std::from_chars(text.data(), text.data() + text.size(), value);
     return ec == std::errc{} && end == text.data() + text.size() ? value : -1;
+}
+
+// Where a node of CLUSTER SLOTS is that begins at `at`: host, port, id, [name, value, ...]. Null: it does not say.
+inline std::optional<std::string_view> host_of_node(flat_reply const& reply, std::size_t at,
+                                                    std::string_view asked_host) {
+    using type = flat_reply::type;
+    auto const& nodes = reply.nodes();
+    auto const text = [&](std::size_t i) {
+        return nodes[i].type == type::nil ? std::string_view{} : reply.text(nodes[i]);
+    };
+    auto host = text(at + 1);
+    if (host == "?") {
+        auto more = at + 4; // the array of names and values
+        if (nodes[at].value < 4 || more >= nodes.size() || nodes[more].type != type::array)
+            return std::nullopt;
+        auto const end = std::min(nodes.size() - 1, more + static_cast<std::size_t>(nodes[more].value));
+        for (++more; more < end && text(more) != "ip"; more += 2) {
+        }
+        if (more >= end || nodes[more + 1].type != type::string)
+            return std::nullopt;
+        host = text(more + 1);
+    }
+    return host.empty() ? asked_host : host;
 }
 
 // One element of CLUSTER SLOTS, whose nodes begin at `at`: first, last, [host, port, ...], replicas.
@@ -32,10 +56,9 @@ inline bool read_range(flat_reply const& reply, std::size_t at, std::string_view
     if (!is_slot(first) || !is_slot(last) || first > last || !is_port(port) ||
         (host.type != type::string && host.type != type::nil))
         return false;
-    auto const name = host.type == type::nil ? std::string_view{} : reply.text(host);
-    if (name != "?")
-        to.push_back({static_cast<std::uint16_t>(first), static_cast<std::uint16_t>(last),
-                      std::string(name.empty() ? asked_host : name), static_cast<std::uint16_t>(port)});
+    if (auto const name = host_of_node(reply, at + 3, asked_host))
+        to.push_back({static_cast<std::uint16_t>(first), static_cast<std::uint16_t>(last), std::string(*name),
+                      static_cast<std::uint16_t>(port)});
     return true;
 }
 

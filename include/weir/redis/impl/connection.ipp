@@ -47,7 +47,7 @@ WEIR_DECL connection::connection(asio::io_context& context, client_options optio
     : backend(context, std::move(options))
     , owner_(owner)
     , transport_(context)
-    , tick_timer_(context.get_executor()) {
+    , tick_(context) {
     if (owner)
         pipeline_.redirect_to(*this);
 }
@@ -60,16 +60,11 @@ WEIR_DECL void connection::start() {
     });
 }
 
-WEIR_DECL void connection::close() {
-    if (state_ == state::closed)
-        return;
+WEIR_DECL void connection::shut() {
     state_ = state::closed;
     ++attempt_;
     transport_.close();
-    tick_timer_.cancel();
-    pipeline_.close();
-    stop_deadlines();
-    schedule();
+    tick_.cancel();
 }
 
 // ---- operations
@@ -84,18 +79,6 @@ WEIR_DECL void connection::on_redirect(operation& what, errc why, std::string_vi
         owner_->on_redirect(*this, what, why, text);
     else
         pipeline_.refuse(what, why);
-}
-
-WEIR_DECL void connection::wait_open(operation& what) {
-    auto const now = clock::now();
-    what.deadline = now + max_timeout;
-    pipeline_.wait_open(what, now);
-    schedule();
-}
-
-WEIR_DECL void connection::cancel(operation& what) {
-    pipeline_.cancel(what);
-    schedule();
 }
 
 // ---- the connection's life
@@ -179,13 +162,15 @@ WEIR_DECL void connection::attempt_failed(errc why, std::string text) {
         owner_->on_failed(*this);
 }
 
-WEIR_DECL void connection::lost(errc why, std::string const& text) {
+WEIR_DECL void connection::lost(errc why, std::string const& text, bool out_of_reach) {
     ++attempt_;
     transport_.close();
     last_error_ = why;
     last_error_text_ = options_.server.display() + ": " + text;
     auto const now = clock::now();
     pipeline_.disconnected(now);
+    if (out_of_reach)
+        pipeline_.out_of_reach(errc::not_connected);
     if (options_.observer)
         options_.observer->on_disconnected(why, last_error_text_);
     if (now - opened_at_ >= settled_after)
@@ -193,6 +178,8 @@ WEIR_DECL void connection::lost(errc why, std::string const& text) {
     else
         reconnect_after(pause_.next(options_));
     schedule();
+    if (out_of_reach && owner_)
+        owner_->on_failed(*this);
 }
 
 WEIR_DECL void connection::reconnect_after(std::chrono::milliseconds pause) {
@@ -201,12 +188,7 @@ WEIR_DECL void connection::reconnect_after(std::chrono::milliseconds pause) {
 }
 
 WEIR_DECL void connection::set_tick(clock::time_point when) {
-    tick_timer_.expires_at(when);
-    tick_timer_.async_wait([self = self()](error_code ec) {
-        // A tick that was due when the timer was set anew is nobody's.
-        if (!ec && self->tick_timer_.expiry() <= clock::now())
-            self->on_tick();
-    });
+    tick_.set(when, [self = self()] { self->on_tick(); });
 }
 
 WEIR_DECL void connection::on_tick() {
@@ -232,7 +214,8 @@ WEIR_DECL void connection::check_health(clock::time_point now) {
     auto const patience = last_progress_ + 2 * options_.health_interval;
     if (now >= patience)
         return lost(errc::connection_lost,
-                    "no reply for two health intervals of " + std::to_string(options_.health_interval.count()) + " ms");
+                    "no reply for two health intervals of " + std::to_string(options_.health_interval.count()) + " ms",
+                    true);
     set_tick(std::min(patience, now + options_.health_interval));
 }
 
@@ -247,6 +230,7 @@ WEIR_DECL void connection::read() {
 }
 
 WEIR_DECL void connection::on_read(error_code ec, std::size_t size) {
+    auto const attempt = attempt_;
     auto why = errc::connection_lost;
     std::string text;
     if (ec) {
@@ -260,13 +244,20 @@ WEIR_DECL void connection::on_read(error_code ec, std::size_t size) {
             text = pipeline_.error_text();
         }
     }
-    if (text.empty())
-        read();
-    else if (state_ == state::open)
-        lost(why, text);
-    else
+    if (state_ != state::open && !text.empty())
         attempt_failed(why == errc::connection_lost ? errc::not_connected : why,
                        options_.server.display() + ": " + text);
+    else if (!text.empty())
+        lost(why, text);
+    // What the replies give rise to is on its way before the next of them is looked for, which is not there yet.
+    struct guard {
+        connection& self;
+        std::uint64_t attempt;
+        ~guard() {
+            if (attempt == self.attempt_)
+                self.read();
+        }
+    } const goes_on{*this, attempt};
     turn();
 }
 

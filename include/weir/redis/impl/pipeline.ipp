@@ -175,8 +175,12 @@ WEIR_DECL void pipeline::open() {
 WEIR_DECL void pipeline::disconnected(time_point now) { abandon_slots(true, now); }
 
 WEIR_DECL void pipeline::connect_failed(errc why) {
-    abandon_slots(false, {});
     ++stats_.connect_failures;
+    out_of_reach(why);
+}
+
+WEIR_DECL void pipeline::out_of_reach(errc why) {
+    abandon_slots(false, {});
     connect_error_ = why;
     auto const code = connect_error_ == kind::authentication ? why : errc::not_connected;
     refuse_with_ = code;

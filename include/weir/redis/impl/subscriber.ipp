@@ -1,11 +1,11 @@
 #pragma once
 
+#include <weir/redis/alarm.hpp>
 #include <weir/redis/connecting.hpp>
 #include <weir/redis/parser.hpp>
 #include <weir/redis/subscriber.hpp>
 #include <weir/redis/transport.hpp>
 
-#include <boost/asio/basic_waitable_timer.hpp>
 #include <boost/asio/buffer.hpp>
 #include <boost/asio/post.hpp>
 
@@ -27,7 +27,9 @@ namespace detail {
 /// | closed     | never                                                                      |
 class subscriber_connection final : public std::enable_shared_from_this<subscriber_connection> {
 public:
-    WEIR_DECL subscriber_connection(asio::io_context& context, client_options options, address_source next);
+    /// `follows`: `next` is asked while the connection is open, too.
+    WEIR_DECL subscriber_connection(asio::io_context& context, client_options options, address_source next,
+                                    bool follows);
 
     WEIR_DECL void start();
     WEIR_DECL void close();
@@ -42,7 +44,6 @@ public:
 
 private:
     using clock = boot_clock;
-    using timer = asio::basic_waitable_timer<clock, asio::wait_traits<clock>, asio::io_context::executor_type>;
     enum class state { waiting, connecting, handshake, open, closed };
 
     WEIR_DECL void schedule();
@@ -55,6 +56,7 @@ private:
     WEIR_DECL void set_tick(clock::time_point when);
     WEIR_DECL void on_tick();
     WEIR_DECL void check_health(clock::time_point now);
+    WEIR_DECL bool has_moved();
     WEIR_DECL void read();
     WEIR_DECL void on_read(error_code ec, std::size_t size);
     WEIR_DECL subscription_table::verdict feed(std::string_view bytes);
@@ -63,10 +65,11 @@ private:
     asio::io_context& context_;
     client_options options_;
     address_source next_address_;
+    bool follows_;
     address server_;
     transport transport_;
     // The end of a pause, of an attempt, of a health interval: whatever the state waits for.
-    timer tick_timer_;
+    alarm tick_;
     reconnect_pause pause_;
     subscription_table table_;
     std::optional<parser> parser_;
@@ -89,13 +92,14 @@ private:
 };
 
 WEIR_DECL subscriber_connection::subscriber_connection(asio::io_context& context, client_options options,
-                                                       address_source next)
+                                                       address_source next, bool follows)
     : context_(context)
     , options_(std::move(options))
     , next_address_(std::move(next))
+    , follows_(follows)
     , server_(options_.server)
     , transport_(context)
-    , tick_timer_(context.get_executor()) {}
+    , tick_(context) {}
 
 WEIR_DECL void subscriber_connection::start() {
     asio::post(context_, [self = shared_from_this()] {
@@ -110,7 +114,7 @@ WEIR_DECL void subscriber_connection::close() {
     state_ = state::closed;
     ++attempt_;
     transport_.close();
-    tick_timer_.cancel();
+    tick_.cancel();
     table_.clear();
     table_.disconnected();
 }
@@ -218,12 +222,7 @@ WEIR_DECL void subscriber_connection::failed(errc why, std::string const& text) 
 }
 
 WEIR_DECL void subscriber_connection::set_tick(clock::time_point when) {
-    tick_timer_.expires_at(when);
-    tick_timer_.async_wait([self = shared_from_this()](error_code ec) {
-        // A tick that was due when the timer was set anew is nobody's.
-        if (!ec && self->tick_timer_.expiry() <= clock::now())
-            self->on_tick();
-    });
+    tick_.set(when, [self = shared_from_this()] { self->on_tick(); });
 }
 
 WEIR_DECL void subscriber_connection::on_tick() {
@@ -248,6 +247,8 @@ WEIR_DECL void subscriber_connection::check_health(clock::time_point now) {
                                                      std::to_string(options_.health_interval.count()) + " ms");
         return set_tick(std::min(patience, now + options_.health_interval));
     }
+    if (has_moved())
+        return;
     last_progress_ = now;
     table_.ping();
     if (now >= retry_refused_at_) {
@@ -256,6 +257,16 @@ WEIR_DECL void subscriber_connection::check_health(clock::time_point now) {
     }
     set_tick(now + options_.health_interval);
     flush();
+}
+
+WEIR_DECL bool subscriber_connection::has_moved() {
+    auto const next = follows_ ? next_address_() : std::nullopt;
+    if (state_ == state::closed)
+        return true;
+    if (!next || next->display() == server_.display())
+        return false;
+    failed(errc::connection_lost, "left for " + next->display());
+    return true;
 }
 
 // ---- bytes
@@ -348,9 +359,11 @@ inline address_source seeds_in_turn(address const& server) {
 WEIR_DECL subscriber::subscriber(asio::io_context& context, client_options options, address_source next) {
     if (!next && options.server.topology == topology::sentinel)
         throw std::invalid_argument("a subscriber to the master of a group of sentinels needs an address_source");
-    if (!next)
+    bool const follows = next != nullptr;
+    if (!follows)
         next = detail::seeds_in_turn(options.server);
-    connection_ = std::make_shared<detail::subscriber_connection>(context, std::move(options), std::move(next));
+    connection_ =
+        std::make_shared<detail::subscriber_connection>(context, std::move(options), std::move(next), follows);
     connection_->start();
 }
 

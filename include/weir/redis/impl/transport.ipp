@@ -21,6 +21,16 @@ WEIR_DECL void transport::add_candidate(asio::ip::tcp::endpoint const& endpoint)
     candidates_.push_back({endpoint, endpoint.protocol(), name.str()});
 }
 
+template <class Step>
+auto transport::of_this_attempt(connect_handler handler, Step step) {
+    return [this, attempt = attempt_, handler = std::move(handler), step = std::move(step)](error_code ec,
+                                                                                            auto&&... result) mutable {
+        if (ec == asio::error::operation_aborted || attempt != attempt_)
+            return handler(asio::error::operation_aborted, {});
+        step(std::move(handler), ec, result...);
+    };
+}
+
 WEIR_DECL void transport::async_connect(address const& server, connect_handler handler) {
     server_ = server;
     candidates_.clear();
@@ -38,13 +48,14 @@ WEIR_DECL void transport::async_connect(address const& server, connect_handler h
     }
     resolver_.async_resolve(
         server.host, std::to_string(server.port), asio::ip::resolver_base::numeric_service,
-        [this, host = server.host, handler = std::move(handler)](error_code ec, auto const& found) mutable {
-            if (ec)
-                return handler(ec, "look up " + host + ": " + ec.message());
-            for (auto const& each : found)
-                add_candidate(each.endpoint());
-            connect_next(std::move(handler), {}, {});
-        });
+        of_this_attempt(std::move(handler),
+                        [this, host = server.host](connect_handler next, error_code ec, auto const& found) {
+                            if (ec)
+                                return next(ec, "look up " + host + ": " + ec.message());
+                            for (auto const& each : found)
+                                add_candidate(each.endpoint());
+                            connect_next(std::move(next), {}, {});
+                        }));
 }
 
 WEIR_DECL void transport::connect_next(connect_handler handler, error_code last, std::string last_text) {
@@ -63,13 +74,12 @@ WEIR_DECL void transport::connect_next(connect_handler handler, error_code last,
         if (next.protocol.family() != AF_UNIX)
             socket_.set_option(asio::ip::tcp::no_delay(true), ignored);
         return socket_.async_connect(
-            next.endpoint, [this, name = next.name, handler = std::move(handler)](error_code ec) mutable {
-                if (ec == asio::error::operation_aborted)
-                    return handler(ec, {});
+            next.endpoint,
+            of_this_attempt(std::move(handler), [this, name = next.name](connect_handler then, error_code ec) {
                 if (!ec)
-                    return connected(std::move(handler));
-                connect_next(std::move(handler), ec, "connect to " + name + ": " + ec.message());
-            });
+                    return connected(std::move(then));
+                connect_next(std::move(then), ec, "connect to " + name + ": " + ec.message());
+            }));
     }
     asio::post(socket_.get_executor(), [handler = std::move(handler), last, text = std::move(last_text)]() mutable {
         handler(last ? last : error_code{asio::error::host_not_found}, std::move(text));
@@ -98,6 +108,7 @@ WEIR_DECL std::size_t transport::try_write(std::string_view bytes, error_code& e
 
 WEIR_DECL void transport::close() noexcept {
     error_code ignored;
+    ++attempt_;
     resolver_.cancel();
     socket_.close(ignored);
     if (tls_)
