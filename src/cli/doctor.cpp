@@ -171,6 +171,13 @@ int run_command(doctor_options const& options, bool json) {
     // Patient where serving is not: slowness is a finding, not a failure.
     redis_session session(who.where, milliseconds{2000});
     std::vector<finding> findings{{level::ok, "connection", "reachable, credentials accepted", {}}};
+    if (who.where.topology == redis::topology::sentinel)
+        if (auto const master = session.client().address_source()())
+            findings.push_back(
+                {level::ok,
+                 "sentinel",
+                 master->display() + " is the master of " + who.where.master_name + ", as the sentinels and it say",
+                 {}});
     ask_info(session, findings);
     ask_clock(session, findings);
     ask_latency(session, who.timeout, findings);

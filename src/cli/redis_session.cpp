@@ -3,6 +3,8 @@
 #include <boost/asio/redirect_error.hpp>
 #include <boost/asio/use_awaitable.hpp>
 
+#include <tuple>
+
 namespace weir::cli {
 namespace {
 
@@ -27,7 +29,7 @@ std::string remedy_of(errc code, redis::address const& where) {
         return "in the URL, cacert=FILE names the authority to trust, cert=FILE and key=FILE show who Weir is";
     case errc::no_permission:
         return "give the user what Weir needs: ACL SETUSER USER ~rate:* +evalsha +script|load +client|setname +select "
-               "+ping +time +get +set +psetex +append +setrange +unlink";
+               "+ping +time +get +set +psetex +append +setrange +unlink; on a cluster +cluster|slots +asking, too";
     case errc::loading:
         return "it is reading its data from disk: try again when it has finished";
     case errc::redirected:
@@ -78,8 +80,20 @@ redis::address redis_address(std::string const& url) {
 
 redis::address redis_address(config::redis_settings const& settings) {
     auto where = redis_address(settings.url);
-    if (settings.cluster)
-        where.topology = redis::topology::cluster;
+    if (settings.mode != redis::topology::standalone)
+        where.topology = settings.mode;
+    if (settings.mode == redis::topology::sentinel) {
+        if (where.via == redis::address::transport::unix_socket)
+            throw failure("redis_url", "a sentinel is reached by TCP: a unix socket cannot name its servers",
+                          "write redis://:PASSWORD@ or rediss://:PASSWORD@");
+        // The url says how to speak to the servers; where they are, the sentinels.
+        std::tie(where.host, where.port) = settings.sentinels.front();
+        where.nodes.assign(settings.sentinels.begin() + 1, settings.sentinels.end());
+        where.master_name = settings.master;
+        where.sentinel_user = settings.sentinel_user;
+        where.sentinel_password = settings.sentinel_password;
+        return where;
+    }
     where.nodes.insert(where.nodes.end(), settings.nodes.begin(), settings.nodes.end());
     if (where.topology == redis::topology::standalone && !where.nodes.empty())
         throw failure("redis_url", "/redis/nodes names further nodes of a cluster", "add \"mode\": \"cluster\"");

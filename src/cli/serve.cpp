@@ -41,7 +41,8 @@ class limit_store {
 public:
     limit_store(config::config const& settings, log& to) {
         auto const* environment = std::getenv("REDIS_URL");
-        if (settings.redis.url.empty() && settings.redis.nodes.empty() && (!environment || !*environment))
+        if (settings.redis.url.empty() && settings.redis.mode == redis::topology::standalone &&
+            settings.redis.nodes.empty() && (!environment || !*environment))
             start_own(to);
         else
             ask(settings, to);

@@ -2,6 +2,7 @@
 
 #include <weir/detail/config.hpp>
 #include <weir/rate_limit/rule.hpp>
+#include <weir/redis/url.hpp>
 
 #include <boost/asio/ip/network_v4.hpp>
 #include <boost/asio/ip/network_v6.hpp>
@@ -31,9 +32,15 @@ struct endpoint {
 struct redis_settings {
     /// Empty: the embedded default, a private redis-server.
     std::string url;
-    /// Beside what the url says: it is a Redis Cluster, and these are further nodes of it.
-    bool cluster = false;
-    std::vector<std::pair<std::string, std::uint16_t>> nodes;
+    using place = std::pair<std::string, std::uint16_t>;
+    /// How the servers belong together, where the url does not say it.
+    redis::topology mode = redis::topology::standalone;
+    /// Further nodes of a cluster.
+    std::vector<place> nodes;
+    /// For `topology::sentinel`: the group's name, who watches it, and what those want to know.
+    std::string master;
+    std::vector<place> sentinels;
+    std::string sentinel_user, sentinel_password;
     milliseconds timeout{50};
     std::string key_prefix;
     /// Start even while Redis cannot be reached, deciding by each rule's `on_redis_failure` until it can.

@@ -55,23 +55,31 @@ void read_redis_mode(reader& in, node const& v, redis_settings& out) {
     auto mode = read_text(in, v);
     if (!mode)
         return;
-    out.cluster = *mode == "cluster";
-    if (*mode == "sentinel")
-        in.error(v, "write it in the url, which names a sentinel: redis://HOST:26379?mode=sentinel&master=NAME");
-    else if (!out.cluster && *mode != "standalone")
-        in.error(v, "unknown value \"" + *mode + "\"" + suggest_name(*mode, {"standalone", "cluster"}));
+    if (*mode == "cluster")
+        out.mode = redis::topology::cluster;
+    else if (*mode == "sentinel")
+        out.mode = redis::topology::sentinel;
+    else if (*mode != "standalone")
+        in.error(v, "unknown value \"" + *mode + "\"" + suggest_name(*mode, {"standalone", "cluster", "sentinel"}));
 }
 
-void read_redis_nodes(reader& in, node const& v, redis_settings& out) {
+template <std::vector<redis_settings::place> redis_settings::*Member>
+void read_redis_places(reader& in, node const& v, redis_settings& out) {
     read_array(in, v, 0, [&](node const& element, std::size_t) {
         auto text = read_text(in, element);
         if (!text)
             return;
         if (auto made = redis::parse_node(*text))
-            out.nodes.push_back(*std::move(made));
+            (out.*Member).push_back(*std::move(made));
         else
             in.error(element, "must be HOST:PORT, an IPv6 address in brackets");
     });
+}
+
+template <std::string redis_settings::*Member>
+void read_redis_text(reader& in, node const& v, redis_settings& out) {
+    if (auto text = read_text(in, v))
+        out.*Member = std::move(*text);
 }
 
 void read_key_prefix(reader& in, node const& v, redis_settings& out) {
@@ -102,12 +110,30 @@ constexpr std::array redis_fields{
     field<redis_settings>{"user", nullptr, {}, "write it in the url: redis://user:${REDIS_PASSWORD}@host"},
     field<redis_settings>{"password", nullptr, {}, "write it in the url: redis://:${REDIS_PASSWORD}@host"},
     field<redis_settings>{"tls", nullptr, {}, "write it in the url: rediss://host?cacert=FILE&cert=FILE&key=FILE"},
-    field<redis_settings>{"nodes", read_redis_nodes},
-    field<redis_settings>{"sentinels",
-                          nullptr,
-                          {},
-                          "write them in the url: redis://HOST:26379?mode=sentinel&master=NAME&node=HOST:26379"},
+    field<redis_settings>{"nodes", read_redis_places<&redis_settings::nodes>},
+    field<redis_settings>{"master", read_redis_text<&redis_settings::master>},
+    field<redis_settings>{"sentinels", read_redis_places<&redis_settings::sentinels>},
+    field<redis_settings>{"sentinel_user", read_redis_text<&redis_settings::sentinel_user>},
+    field<redis_settings>{"sentinel_password", read_redis_text<&redis_settings::sentinel_password>},
 };
+
+void read_redis(reader& in, node const& v, config& out) {
+    auto& redis = out.redis;
+    read_object(in, v, redis, redis_fields);
+    bool const about_sentinels = !redis.master.empty() || !redis.sentinels.empty() || !redis.sentinel_user.empty() ||
+                                 !redis.sentinel_password.empty();
+    if (redis.mode != redis::topology::sentinel) {
+        if (about_sentinels)
+            in.error(v, "master, sentinels, sentinel_user and sentinel_password are for \"mode\": \"sentinel\"");
+        return;
+    }
+    if (redis.master.empty())
+        in.error(v, "\"mode\": \"sentinel\" wants the name of the group: \"master\": \"mymaster\"");
+    if (redis.sentinels.empty())
+        in.error(v, "\"mode\": \"sentinel\" wants to know who watches: \"sentinels\": [\"HOST:26379\"]");
+    if (!redis.nodes.empty())
+        in.error(v, "nodes is for \"mode\": \"cluster\"; sentinels are named in \"sentinels\"");
+}
 
 // --- identity and limits --------------------------------------------------------------------------------------------
 
@@ -439,7 +465,7 @@ constexpr std::array document_fields{
     field<config>{"listen", read_listen, presence::required},
     field<config>{"admin", [](reader& in, node const& v, config& out) { read_object(in, v, out, admin_fields); }},
     field<config>{"workers", [](reader& in, node const& v, config& out) { set_number(in, v, out.workers, 0, 1024); }},
-    field<config>{"redis", [](reader& in, node const& v, config& out) { read_object(in, v, out.redis, redis_fields); }},
+    field<config>{"redis", read_redis},
     field<config>{"trusted_proxies", read_trusted_proxies},
     field<config>{"identity", read_identity},
     field<config>{"limits", read_limits},

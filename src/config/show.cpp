@@ -24,11 +24,20 @@ json show_redis(redis_settings const& value) {
     json shown;
     if (!value.url.empty())
         shown["url"] = mask_url(value.url);
-    shown["mode"] = value.cluster ? "cluster" : "standalone";
+    auto const format_place = [](auto const& each) { return format_endpoint({each.first, each.second}); };
+    shown["mode"] = value.mode == redis::topology::cluster    ? "cluster"
+                    : value.mode == redis::topology::sentinel ? "sentinel"
+                                                              : "standalone";
     if (!value.nodes.empty())
-        shown["nodes"] = show_list(value.nodes, [](auto const& each) {
-            return format_endpoint({each.first, each.second});
-        });
+        shown["nodes"] = show_list(value.nodes, format_place);
+    if (value.mode == redis::topology::sentinel) {
+        shown["master"] = value.master;
+        shown["sentinels"] = show_list(value.sentinels, format_place);
+        if (!value.sentinel_user.empty())
+            shown["sentinel_user"] = value.sentinel_user;
+        if (!value.sentinel_password.empty())
+            shown["sentinel_password"] = masked;
+    }
     shown["timeout"] = format_duration(value.timeout);
     shown["key_prefix"] = value.key_prefix;
     shown["allow_down_at_start"] = value.allow_down_at_start;
@@ -98,8 +107,9 @@ std::string mask_url(std::string const& url) {
     if (shown.has_password())
         shown.set_password(masked);
     auto query = shown.params();
-    if (auto const secret = query.find("sentinel_password"); secret != query.end())
-        query.replace(secret, {"sentinel_password", masked});
+    for (auto at = query.begin(); at != query.end(); ++at)
+        if ((*at).key == "sentinel_password")
+            at = query.replace(at, {"sentinel_password", masked});
     return {shown.buffer().data(), shown.buffer().size()};
 }
 

@@ -128,7 +128,7 @@ TEST(config_load, a_key_written_twice_is_an_error_that_names_the_first) {
 
 TEST(config_load, what_belongs_to_later_versions_is_refused_by_name_and_never_ignored) {
     EXPECT_THAT(culprits(R"({"listen":[{"address":"127.0.0.1:0","tls":{}}],"decision":{},"circuits":{},"locks":{},
-            "redis":{"mode":"sentinel"},"identity":[{"jwt":{}},{"api_key":{}}],
+            "identity":[{"jwt":{}},{"api_key":{}}],
             "limits":{"a":{"limit":1,"window":"1s","burst":3,"shadow":true,"penalty":{},"overrides":{},
                            "algorithm":"token_bucket","per":["jwt:sub"],"cost":{"reserve":1}}},
             "upstreams":{"api":{"targets":["http://a"],"balance":"least_request","circuit":"c","retries":{},"health":{}}},
@@ -137,7 +137,6 @@ TEST(config_load, what_belongs_to_later_versions_is_refused_by_name_and_never_ig
                             HasSubstr("/decision: not supported by this version"),
                             HasSubstr("/circuits: not supported by this version"),
                             HasSubstr("/locks: not supported by this version"),
-                            HasSubstr("/redis/mode: write it in the url, which names a sentinel"),
                             HasSubstr("/identity/0/jwt: not supported by this version"),
                             HasSubstr("/identity/1/api_key: not supported by this version"),
                             HasSubstr("/limits/a/burst: not supported by this version"),
@@ -177,6 +176,31 @@ TEST(config_load, environment_variables_stand_for_strings_and_numbers) {
     ::setenv("WEIR_TEST_LIMIT", "lots", 1);
     EXPECT_THAT(culprits(with(R"(,"workers":"${WEIR_TEST_LIMIT}")")),
                 ElementsAre(HasSubstr("/workers: \"lots\" is not a whole number")));
+}
+
+TEST(config_load, a_group_behind_sentinels_is_named_with_who_watches_it) {
+    auto const with = [](std::string const& redis) {
+        return R"({"listen":[{"address":"127.0.0.1:0"}],"upstreams":{"u":{"targets":["http://a"]}},
+            "routes":[{"name":"r","path":"/*","upstream":"u"}],"redis":)" +
+               redis + "}";
+    };
+    auto const loaded = load_text(with(R"({"url":"redis://:pw@","mode":"sentinel","master":"group",
+        "sentinels":["10.0.0.1:26379","[::1]:26380"],"sentinel_user":"w","sentinel_password":"p"})"));
+    ASSERT_TRUE(loaded.value) << to_string(loaded.issues.at(0), "f");
+    auto const& redis = loaded.value->redis;
+    EXPECT_EQ(redis.mode, weir::redis::topology::sentinel);
+    EXPECT_EQ(redis.master, "group");
+    EXPECT_THAT(redis.sentinels, ElementsAre(testing::Pair("10.0.0.1", 26379), testing::Pair("::1", 26380)));
+    EXPECT_EQ(redis.sentinel_user + redis.sentinel_password, "wp");
+    EXPECT_THAT(complaints(with(R"({"mode":"sentinel"})")),
+                ElementsAre(HasSubstr("/redis: \"mode\": \"sentinel\" wants the name of the group"),
+                            HasSubstr("/redis: \"mode\": \"sentinel\" wants to know who watches")));
+    EXPECT_THAT(complaints(with(R"({"master":"group","sentinels":["h:1"]})")),
+                ElementsAre(HasSubstr("are for \"mode\": \"sentinel\"")));
+    EXPECT_THAT(complaints(with(R"({"mode":"sentinel","master":"g","sentinels":["h:1"],"nodes":["h:1"]})")),
+                ElementsAre(HasSubstr("nodes is for \"mode\": \"cluster\"")));
+    EXPECT_THAT(complaints(with(R"({"mode":"sentinel","master":"g","sentinels":["h:1", "h"]})")),
+                ElementsAre(HasSubstr("/redis/sentinels/1: must be HOST:PORT")));
 }
 
 TEST(config_load, addresses_taken_twice_are_contradictions) {

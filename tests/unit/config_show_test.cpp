@@ -30,6 +30,22 @@ TEST(config_show, secrets_are_masked) {
     EXPECT_EQ(mask_url("redis://:p%40ss@h"), "redis://:***@h");
     EXPECT_EQ(mask_url("unix:///run/redis.sock?db=2"), "unix:///run/redis.sock?db=2");
     EXPECT_EQ(mask_url("pass word"), "***");
+    EXPECT_EQ(mask_url("redis://h?sentinel_password=a&node=h:1&sentinel_password=b"),
+              "redis://h?sentinel_password=***&node=h:1&sentinel_password=***");
+}
+
+TEST(config_show, a_group_behind_sentinels_is_shown_without_their_password) {
+    auto loaded = load_text(R"({"listen":[{"address":"127.0.0.1:0"}],"upstreams":{"u":{"targets":["http://a"]}},
+        "redis":{"url":"redis://:hunter2@","mode":"sentinel","master":"group","sentinels":["[::1]:26379"],
+                 "sentinel_password":"hunter3"},
+        "routes":[{"name":"r","path":"/*","upstream":"u"}]})");
+    ASSERT_TRUE(loaded.value) << to_string(loaded.issues.at(0), "f");
+    auto const redis = show(*loaded.value)["redis"];
+    EXPECT_EQ(redis["mode"], "sentinel");
+    EXPECT_EQ(redis["master"], "group");
+    EXPECT_EQ(redis["sentinels"][0], "[::1]:26379");
+    EXPECT_EQ(redis["url"], "redis://:***@");
+    EXPECT_EQ(redis["sentinel_password"], "***");
 }
 
 } // namespace
