@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <filesystem>
+#include <fstream>
 #include <map>
 #include <unistd.h>
 
@@ -327,12 +328,15 @@ TEST(redis_chaos, a_server_that_comes_back_is_found_again) {
     });
 }
 
-// Increments through a fault of the server: until somebody has been told `expected`, then until it is mended and 100
-// more have come through.
-void expect_survived(redis_server& server, std::function<void()> const& fault, errc expected,
+// Increments through a fault: until somebody has been told `expected`, then until it is mended and 100 more have come
+// through. However it goes: nobody waits past the deadline, what was executed is what was answered and at most what is
+// unknown, memory stays within the limits, and all is well within a second of the mending.
+void expect_survived(redis_server& server, std::string const& url, std::function<void()> const& fault, errc expected,
                      std::function<void()> const& mend) {
     asio::io_context io;
-    client redis(io, lively_options(server.url()));
+    auto options = lively_options(url);
+    options.max_queued_operations = 8; // fewer than there are lanes
+    client redis(io, options);
     tally seen;
     enum class stage { before, during, after, back } now = stage::before;
     boot_clock::time_point mended_at;
@@ -341,6 +345,9 @@ void expect_survived(redis_server& server, std::function<void()> const& fault, e
     run(io, [&]() -> asio::awaitable<void> {
         co_await redis.async_connect(use_result);
         co_await increment_until(redis, seen, [&] {
+            auto const stats = redis.stats();
+            EXPECT_LE(stats.queued, options.max_queued_operations);
+            EXPECT_LE(stats.in_flight + stats.tombstones, options.max_queued_operations);
             if (now == stage::before && seen.ok >= 100) {
                 now = stage::during;
                 fault();
@@ -361,6 +368,159 @@ void expect_survived(redis_server& server, std::function<void()> const& fault, e
     EXPECT_LE(executed, seen.ok + seen.unknown) << "what was refused or not sent was not executed; " << seen.text();
     EXPECT_LT(back_after, 1s) << seen.text();
     EXPECT_LT(seen.longest, 500ms + 1s) << "nobody waits past the deadline, but for a busy machine";
+}
+
+void expect_survived(redis_server& server, std::function<void()> const& fault, errc expected,
+                     std::function<void()> const& mend) {
+    expect_survived(server, server.url(), fault, expected, mend);
+}
+
+TEST(redis_chaos, a_path_that_swallows_replies_is_survived) {
+    redis_server server;
+    relay between(server.socket_path());
+    expect_survived(
+        server, between.tcp_url(), [&] { between.swallow_replies(true); }, errc::connection_lost,
+        [&] {
+            between.swallow_replies(false);
+            between.cut(); // handshakes, too, were swallowed
+        });
+}
+
+TEST(redis_chaos, a_path_that_stalls_is_survived) {
+    redis_server server;
+    relay between(server.socket_path());
+    expect_survived(
+        server, between.tcp_url(), [&] { between.stall(true); }, errc::connection_lost, [&] { between.stall(false); });
+}
+
+TEST(redis_chaos, a_path_that_delays_beyond_the_deadline_is_survived) {
+    redis_server server;
+    relay between(server.socket_path());
+    expect_survived(
+        server, between.unix_url(), [&] { between.delay_replies(700ms); }, errc::not_connected,
+        [&] {
+            between.delay_replies(0ms);
+            between.cut(); // what is delayed already would come late still
+        });
+}
+
+TEST(redis_chaos, a_path_that_cuts_in_the_middle_of_replies_is_survived) {
+    redis_server server;
+    relay between(server.socket_path());
+    expect_survived(
+        server, between.unix_url(), [&] { between.cut_after_reply_bytes(400); }, errc::connection_lost,
+        [&] { between.cut_after_reply_bytes(std::size_t{1} << 40); });
+}
+
+TEST(redis_chaos, a_path_that_closes_half_is_survived) {
+    redis_server server;
+    relay between(server.socket_path());
+    expect_survived(
+        server, between.tcp_url(), [&] { between.half_close(); }, errc::connection_lost, [] {});
+}
+
+TEST(redis_chaos, a_server_that_is_stopped_and_started_again_is_survived) {
+    redis_server server(
+        {.tcp = false, .password = {}, .arguments = {"--appendonly", "yes", "--appendfsync", "always"}});
+    expect_survived(
+        server, [&] { server.kill(); }, errc::not_connected, [&] { server.restart(); });
+}
+
+TEST(redis_chaos, a_server_that_hangs_is_survived) {
+    redis_server server;
+    expect_survived(
+        server, [&] { server.pause(); }, errc::not_connected, [&] { server.resume(); });
+}
+
+TEST(redis_chaos, a_server_that_takes_no_clients_for_a_while_is_survived) {
+    redis_server server;
+    relay between(server.socket_path());
+    std::vector others{server.send({"PING"}), server.send({"PING"})};
+    expect_survived(
+        server, between.unix_url(),
+        [&] {
+            server.run({"CONFIG", "SET", "maxclients", "2"});
+            between.cut();
+        },
+        errc::not_connected, [&] { others.clear(); });
+}
+
+// A reply that comes late is swallowed, whoever asks meanwhile.
+TEST(redis_chaos, late_replies_on_a_slow_path_reach_nobody) {
+    redis_server server;
+    relay between(server.socket_path());
+    between.split_replies(3);
+    asio::io_context io;
+    auto options = lively_options(between.tcp_url());
+    options.health_interval = 10s;
+    client redis(io, options);
+    int right = 0, late = 0;
+    run(io, [&]() -> asio::awaitable<void> {
+        co_await redis.async_connect(use_result);
+        between.delay_replies(20ms);
+        for (int i = 0; right < 20 || late < 20; ++i) {
+            auto const mine = "text-" + std::to_string(i);
+            auto const start = boot_clock::now();
+            bool const hasty = i % 2;
+            auto const [ec, text] =
+                co_await ask(redis, command("ECHO", mine), {.timeout = hasty ? std::chrono::milliseconds{2} : 10s});
+            EXPECT_TRUE(ec == errc::timed_out || text == mine) << text << " came for " << mine << ": " << ec.message();
+            EXPECT_LT(boot_clock::now() - start, hasty ? 1s : 10s);
+            ++(ec ? late : right);
+        }
+    });
+    EXPECT_EQ(redis.stats().connects, 1u);
+}
+
+// A flood while nothing comes back: the queue is full at once, and what is kept does not grow with what is asked.
+TEST(redis_chaos, memory_is_bounded_whatever_is_asked_while_nothing_is_answered) {
+    auto const resident = [] {
+        std::ifstream statm("/proc/self/statm");
+        std::size_t total = 0, pages = 0;
+        statm >> total >> pages;
+        return pages * static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
+    };
+    redis_server server;
+    relay between(server.socket_path());
+    asio::io_context io;
+    auto options = lively_options(between.unix_url());
+    options.health_interval = 10s;
+    options.max_queued_operations = 1000;
+    options.max_queued_bytes = 1u << 20;
+    client redis(io, options);
+    run(io, [&]() -> asio::awaitable<void> { co_await redis.async_connect(use_result); });
+    for (auto const faults : {0, 1}) { // queued where nothing is read; outstanding where nothing is answered
+        faults ? between.swallow_replies(true) : between.stall(true);
+        command const large("SET", "key", std::string(1000, 'x'));
+        redis::ignore_sink sink;
+        tally seen;
+        std::size_t before = 0;
+        constexpr int rounds = 100, each = 3000;
+        for (int round = 0; round < rounds; ++round) {
+            if (round == rounds / 10)
+                before = resident();
+            for (int i = 0; i < each; ++i)
+                redis.async_exec(large, sink, {.timeout = 5ms}, [&](error_code ec) { seen.note(ec); });
+            io.restart();
+            while (seen.total < (round + 1) * each && io.run_one_for(patience) != 0) {
+            }
+            auto const stats = redis.stats();
+            EXPECT_LE(stats.queued, 1000u);
+            EXPECT_LE(stats.queued_bytes, 1u << 20);
+            EXPECT_LE(stats.in_flight + stats.tombstones, 1000u);
+        }
+        EXPECT_EQ(seen.total, rounds * each) << seen.text();
+        EXPECT_EQ(seen.ok, 0);
+        EXPECT_GT(seen.codes[error_code(errc::queue_full).message()], 0) << seen.text();
+        EXPECT_LT(resident(), before + (32u << 20));
+        between.stall(false);
+        between.swallow_replies(false);
+        between.cut();
+        run(io, [&]() -> asio::awaitable<void> {
+            for (error_code ec = errc::timed_out; ec;)
+                std::tie(ec, std::ignore) = co_await ask(redis, command("PING"));
+        });
+    }
 }
 
 TEST(redis_chaos, a_server_out_of_memory_refuses_and_is_back_when_it_has_some) {

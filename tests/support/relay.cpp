@@ -23,6 +23,7 @@ using asio::ip::tcp;
 
 struct faults {
     std::size_t split = 0;
+    std::chrono::milliseconds delay{0};
     bool swallow = false;
     bool stall = false;
     std::optional<std::size_t> cut_after;
@@ -35,7 +36,8 @@ public:
         : faults_(shared)
         , client_(std::move(client))
         , server_(client_.get_executor())
-        , wake_(client_.get_executor()) {
+        , wake_(client_.get_executor())
+        , delayed_(client_.get_executor()) {
         wake_.expires_at(std::chrono::steady_clock::time_point::max());
     }
 
@@ -54,6 +56,7 @@ public:
         client_.close(ignored);
         server_.close(ignored);
         wake_.cancel();
+        delayed_.cancel();
     }
 
     void half_close() {
@@ -94,6 +97,10 @@ private:
             co_await while_stalled();
             auto const n = co_await server_.async_read_some(asio::buffer(buffer), asio::use_awaitable);
             co_await while_stalled();
+            if (faults_.delay.count() > 0) {
+                delayed_.expires_after(faults_.delay);
+                co_await delayed_.async_wait(asio::use_awaitable);
+            }
             if (faults_.swallow)
                 continue;
             said += n;
@@ -113,7 +120,7 @@ private:
     faults const& faults_;
     stream_protocol::socket client_;
     stream_protocol::socket server_;
-    asio::steady_timer wake_;
+    asio::steady_timer wake_, delayed_;
 };
 
 } // namespace
@@ -228,6 +235,10 @@ std::string relay::unix_url() const { return "unix://" + engine_->unix_path_; }
 
 void relay::split_replies(std::size_t size) {
     engine_->do_now([&] { engine_->faults_.split = size; });
+}
+
+void relay::delay_replies(std::chrono::milliseconds by) {
+    engine_->do_now([&] { engine_->faults_.delay = by; });
 }
 
 void relay::swallow_replies(bool on) {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -24,6 +25,8 @@ public:
 
     /// The server's bytes are passed on in pieces of `size`, each in a segment of its own; 0: as they come.
     void split_replies(std::size_t size);
+    /// What the server says is passed on so much later, what comes meanwhile together with it.
+    void delay_replies(std::chrono::milliseconds by);
     /// What the server says is dropped; what the client says still reaches it.
     void swallow_replies(bool on);
     /// Nothing is read from either side: both fill up.
