@@ -18,12 +18,17 @@ struct exec_options {
     bool idempotent = false;
 };
 
-/// The asynchronous client of one Redis server: one connection, shared by everything on its thread, pipelined by
+/// The asynchronous client of a Redis: one connection a server, shared by everything on its thread, pipelined by
 /// itself, and made again whenever it is lost.
 ///
+/// By the topology of `client_options::server` that is one server; a Redis Cluster, where each operation goes to the
+/// node that owns its keys (see `command::key`), and is followed through MOVED, ASK and TRYAGAIN; or the master that
+/// Sentinels name, through failovers.
+///
 /// It connects as soon as the `io_context` runs. While the first attempt is under way, and while a lost connection is
-/// being replaced, operations queue until their deadline; after a failed attempt and until the next success they fail
-/// at once with `errc::not_connected` (or `no_auth`, `wrong_password`, `no_permission`, `tls_failed`).
+/// being replaced, operations queue until their deadline; after a failed attempt, or after two health intervals
+/// without a reply, and until the next success they fail at once with `errc::not_connected` (or `no_auth`,
+/// `wrong_password`, `no_permission`, `tls_failed`). Of a cluster that holds for each node.
 ///
 /// Everything but `async_exec_from_any_thread` must be called on the thread that runs the `io_context`, or before it
 /// runs; that `io_context` must be run by one thread and outlive the client. Operations may be started, cancelled and
@@ -48,8 +53,11 @@ public:
     /// `io_context`, and never within this function.
     ///
     /// Errors: of kind `not_sent`, try again or decide without Redis; `outcome_unknown`, try again only what is
-    /// idempotent; `refused` as the server said (BUSY, LOADING and NOSCRIPT are tried again until the deadline first);
-    /// `unexpected_reply` from the sink; `invalid_argument` for an incomplete command.
+    /// idempotent; `refused` as the server said (BUSY, LOADING and NOSCRIPT, on a cluster TRYAGAIN and CLUSTERDOWN, are
+    /// tried again until the deadline first); `unexpected_reply` from the sink; `invalid_argument` for an incomplete
+    /// command; on a cluster `cross_slot` for keys that do not lie together, `cluster_down` for a slot that nobody
+    /// serves, `redirected` after five redirections.
+    ///
     /// Cancellation: total, partial and terminal alike: `cancelled_unsent` or `cancelled`, and a late reply is
     /// swallowed.
     template <asio::completion_token_for<void(error_code)> Token>

@@ -20,7 +20,8 @@ struct client_options {
     std::string client_name = "weir";
     /// The deadline of an operation that names none, from its submission to its reply.
     std::chrono::milliseconds timeout{50};
-    /// Past these, operations fail at once with `errc::queue_full`.
+    /// Past these, operations fail at once with `errc::queue_full`. As many again may be outstanding or, when the
+    /// server refuses them for the moment, join the queue once more.
     std::size_t max_queued_operations = 16384;
     std::size_t max_queued_bytes = 16u << 20;
     /// A longer reply is `errc::protocol_error` and drops the connection.
