@@ -305,6 +305,30 @@ TEST_F(redis_cluster_client, a_slot_that_nobody_serves_fails_alone_and_heals) {
     });
 }
 
+TEST_F(redis_cluster_client, a_slot_that_two_nodes_send_to_each_other_ends_after_five_redirects) {
+    constexpr std::uint16_t slot = 1100;
+    command what; // reads, since a node that holds keys gives no slot away
+    what.start(2).arg("GET").key(key_in(slot));
+    auto const owner = shared().owner(slot), other = (owner + 1) % shared().masters();
+    client redis(io_, cluster_options(shared().url()));
+    run(io_, [&]() -> asio::awaitable<void> {
+        co_await ask(redis, what);
+        auto const give_to = [&](std::size_t whom) {
+            EXPECT_EQ(shared().node(owner).run({"CLUSTER", "SETSLOT", std::to_string(slot), "NODE", shared().id(whom)}),
+                      "OK");
+        };
+        give_to(other); // which has not been told
+        auto const [ec, value] = co_await ask(redis, what);
+        EXPECT_EQ(ec, errc::redirected) << "long before its deadline: " << ec.message();
+        auto const [others, one] = co_await count(redis, increment("elsewhere too"));
+        EXPECT_FALSE(others) << others.message();
+        give_to(owner);
+        shared().wait_until_agreed();
+        auto const [healed, nothing] = co_await ask(redis, what);
+        EXPECT_FALSE(healed) << healed.message();
+    });
+}
+
 TEST(redis_cluster_nodes, nodes_that_come_and_go_are_picked_up_and_let_go) {
     redis_cluster all;
     asio::io_context io;
