@@ -8,8 +8,10 @@ around slices of the cases taken in turn, and the figures are the least of the r
 """
 import argparse
 import hashlib
+import math
 import os
 import random
+import re
 import socket
 import sys
 
@@ -65,15 +67,30 @@ def rule(limit, window, cost=1, identity=7, key=1):
     log = limit <= 128
     kind = 1 if log else 34 if limit < 1 << 16 else 36 if limit < 1 << 32 else 38
     unit = -(-window // (1 << 29)) if log else window // 40
-    fields = (1, key), (1, kind), (4, identity), (6, limit), (6, window), (5, unit), (7, cost)
+    return pack(kind, limit, window, unit, 0, cost, identity, key)
+
+
+def bucket(limit, window, cost=1, identity=7, key=1):
+    common = math.gcd(limit, window)
+    return pack(2, limit, window // common, 1, limit // common, cost, identity, key)
+
+
+def fixed(limit, window, cost=1, identity=7, key=1):
+    return pack(3, limit, window, window, 0, cost, identity, key)
+
+
+def pack(kind, limit, window, unit, rate, cost, identity, key):
+    fields = (1, key), (1, kind), (1, 0), (4, identity), (6, limit), (6, window), (6, unit), (6, rate), (7, cost)
     return b"".join(value.to_bytes(size, "big") for size, value in fields)
 
 
 def cases(server):
     """name -> (command for the number of a key, number of keys, budget or None)"""
     def script(name):
-        with open(os.path.join(support.ROOT, "lua", name)) as f:
-            return server.load(f.read())
+        folder = os.path.join(support.ROOT, "lua")
+        with open(os.path.join(folder, name)) as f:
+            text = f.read()
+        return server.load(re.sub("-- include (.*)\n", lambda m: open(os.path.join(folder, m[1])).read(), text))
 
     check = script("rate_check.lua")
     one = server.load("return 1")
@@ -96,6 +113,9 @@ def cases(server):
         "counters, many keys": (limit(b"c", rule(10 ** 6, 60 * second)), None, 2.2),
         "counters, hot key": (limit(b"d", rule(10 ** 9, 60 * second)), 1, 2.2),
         "counters, hot, 1 s": (limit(b"s", rule(10 ** 9, second)), 1, 2.2),
+        "token bucket, many keys": (limit(b"b", bucket(10 ** 6, 60 * second)), None, 1.75),
+        "token bucket, hot key": (limit(b"B", bucket(10 ** 9, 60 * second)), 1, 1.75),
+        "fixed window, many keys": (limit(b"f", fixed(10 ** 6, 60 * second)), None, None),
         "refusal": (limit(b"r", rule(1, 3600 * second)), 1000, 2.0),
         "refusal, full log": (limit(b"R", rule(100, 3600 * second)), 100, 2.0),
         "three rules, three keys": (three, None, 4.0),

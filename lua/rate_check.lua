@@ -1,22 +1,42 @@
 -- Decides the rate limit rules of a request, all or nothing; or of several requests, one after the other.
 --
--- KEYS     one a distinct (user, endpoint)
--- ARGV     one a request: its rules, each 30 bytes, big-endian: key index (1), algorithm (1), rule id (4), limit (6),
---          window in microseconds (6), unit in microseconds (5), cost (7); cost 0 asks without charging
---          a last one that is empty asks for a receipt of the one request before it
+-- KEYS     one a distinct (user, endpoint); with an order that keeps a record, its key last
+-- ARGV     one a request: its rules, each 38 bytes, big-endian: key index (1), algorithm (1), flags (1), rule id (4), limit
+--          (6), window in microseconds (6), unit in microseconds (6), rate (6), cost (7); cost 0 asks without charging.
+--          Flags: 1 shadow (where it has no room it refuses nobody, and is not charged), 2 forced (charged in any case).
+--          A token bucket has as limit its burst, as window and rate that `window / rate` microseconds bring a token back.
+--          A penalty (5) comes before the rule whose refusals it counts: its limit is how many, within `rate`
+--          microseconds, block for `window`.
+--          A last one that is shorter is an order, with one request before it:
+--          empty: asks for a receipt
+--          what (1), time to live in milliseconds (6), holder (8): asks for a receipt; in `concurrency` rules the holder
+--          gets a lease, or a new one for that he has; and where what is not 0, there is a record:
+--            1 once: where there is a record already, its reply is the answer, and nothing is charged
+--            2 extend: charges more to what is recorded, and prolongs it
+--            3 settle: the costs are what was used of what was charged: takes back or charges the difference, once
 -- Reply    one request, one rule, charged:            the remaining quota, an integer
 --          one request, several rules, all charged:   an array of the remaining quotas
---          otherwise, for each request:               1 or 0 (admitted), then for each rule: remaining, retry after,
+--          otherwise, or with a fixed window among the rules, for each request: 1 or 0 (admitted), then for each rule: remaining, retry after,
 --                        reset after, times in microseconds: retry after is 0 where the rule admits and -1 where it
---                        never will, reset after is as it was before this request; all in one array
+--                        never will, reset after is as it was before this request, or the end of a fixed window; all in
+--                        one array
 --          with a receipt: 1 or 0, the time of the charge in microseconds, then the rules as above
+--          extend or settle: -1 where there is no record (its time is over); extend: -2 where it is settled
+--          settle: 1, the time of the decision, then for each rule the units recorded, and those taken back
 -- State    a string: until when it is sure to live, and when it was last written as a whole (6 each: microseconds modulo
---          2^48), then sections, one a rule: rule id (4), algorithm (1), bytes of its payload (2; 0: to the end, where it
---          is the only section), unit (5), payload:
+--          2^48), then sections, one a rule: rule id (4), algorithm (1), bytes of its payload (3; 0: to the end, where it
+--          is the only section), unit (6), payload:
 --          log (1): the time of each unit charged, in units, rounded up, modulo 2^32 (4), oldest first
+--          token bucket (2): when (6, microseconds modulo 2^48) how much was owed (7; `window` a token), `window` (6)
 --          counters (32 + bytes of a count: 2, 4, 6): the newest slot, a slot being one unit of time, modulo 2^32 (4);
 --                        the units charged in all slots that are here (6); those of the newest slot, of the one before
 --                        it, and so on
+--          fixed window (3): as counters of 6 bytes whose slot is the window
+--          concurrency (4): when it was written (4, in units, rounded up, modulo 2^32), units held (6), and the leases:
+--                        until when (4), units (4), holder (8), the first to end first
+--          penalty (5): when it was written, refusals, the time of the first, blocked until (4 each, times as above)
+--          The record: settled (1), the time of the decision (7), the rules of the request (1), their reply (7 each), the
+--          request itself, and a step a charge: time (7), units of each rule (7)
 -- Invariant  within any window, the units admitted never exceed the limit: in a log each counts until a window after
 --          its charge, rounded up to a unit; in counters until a window after the end of its slot.
 -- Clock    that of the server. State from the future (a clock that stepped back, a failover) is written anew as of now,
@@ -24,7 +44,9 @@
 --          charged when the last of it was.
 -- Cost     TIME, then a GET a key, then one write a key when all rules admit: PSETEX; SET, where the key lives long
 --          enough; APPEND (log) or SETRANGE (counters), where moreover its state is that of one rule and has nothing
---          to be dropped. A new string costs Lua a hash of every byte, so few are made, and short ones.
+--          to be dropped. A GET and a PSETEX for a record. A new string costs Lua a hash of every byte, so few are made,
+--          and short ones; a function costs its making in every call, so those that few requests need are made when
+--          first needed.
 
 local call, unpack, pack, sub, rep = redis.call, struct.unpack, struct.pack, string.sub, string.rep
 local format = string.format
@@ -32,85 +54,83 @@ local lap, whole = 4294967296, 281474976710656
 local time = call('TIME')
 local now = time[1] * 1000000 + time[2]
 local keys, requests = #KEYS, #ARGV
-local receipt = ARGV[requests] == ''
-if receipt then requests = requests - 1 end
-local states, modes, reply
+local order, holder, what = #ARGV[requests] < 38, nil, 0
+local states, modes, reply, rare, replaced
+
+local function make_rare()
+-- include parts/rate_sections.lua
+-- include parts/rate_leases.lua
+-- include parts/rate_penalties.lua
+-- include parts/rate_records.lua
+  return {renew = renew, convert = convert, lease = lease, blocked = blocked, punish = punish, begin = begin, finish = finish}
+end
+
+if order then
+  requests = requests - 1
+  if ARGV[requests + 1] ~= '' then
+    what, holder = unpack('B', ARGV[requests + 1]), sub(ARGV[requests + 1], 8)
+    if what > 0 then
+      keys, rare = keys - 1, make_rare()
+      replaced, reply = rare.begin()
+      if reply then return reply end
+    end
+  end
+end
 
 for q = 1, requests do
-  local request = ARGV[q]
-  local rules = #request / 30
-  local admitted, charged = true, true
+  local request = replaced or ARGV[q]
+  local rules = #request / 38
+  local admitted, charged, punishing, barred = true, true, false, false
   local changed, how, report
   -- One rule a key: what is decided here is written as it is.
-  local direct = rules == keys and requests == 1
+  local direct = rules == keys and requests == 1 and what == 0
 
   for r = 1, rules do
-    local k, kind, id, limit, window, unit, cost = unpack('>BBI4I6I6I5I7', request, 30 * r - 29)
+    local k, kind, flags, id, limit, window, unit, rate, cost = unpack('>BBBI4I6I6I6I6I7', request, 38 * r - 37)
     local s = changed and changed[k] or states and states[k] or call('GET', KEYS[k]) or ''
 
     -- The section of this rule is s[p .. stop - 1], its payload s[from .. stop - 1]; ready: as the server has it.
-    local p, from, stop, ready = 13, 25, 25, false
-    local left, ahead = 0, false
+    local p, from, stop, ready = 13, 27, 27, false
+    local left, idle, ahead = 0, 0, false
     if s ~= '' then
       local until_when, written = unpack('>I6I6', s)
-      left = (until_when - now) % whole
-      ahead = (now - written) % whole >= whole / 2
+      left, idle = (until_when - now) % whole, (now - written) % whole
+      ahead = idle >= whole / 2
     end
     while p < #s do
-      local i, a, n, u = unpack('>I4BI2I5', s, p)
-      from, stop = p + 12, n > 0 and p + 12 + n or #s + 1
+      local i, a, n, u = unpack('>I4BI3I6', s, p)
+      from, stop = p + 14, n > 0 and p + 14 + n or #s + 1
       if i == id then
         ready = n == 0 and a == kind and u == unit
-        local tick = a == 1 and (now + (u - now % u) % u) / u or (now - now % u) / u
-        if ahead or (tick - unpack('>I4', s, a == 1 and stop - 4 or from)) % lap >= lap / 2 then
-          local parts, here = {sub(s, 1, 6) .. pack('>I6', now % whole)}, 13
-          while here < #s do
-            local _, other, bytes, step = unpack('>I4BI2I5', s, here)
-            local stops = bytes > 0 and here + 12 + bytes or #s + 1
-            parts[#parts + 1] = sub(s, here, here + 11)
-            if other == 1 then
-              parts[#parts + 1] = rep(pack('>I4', (now + (step - now % step) % step) / step % lap), (stops - here - 12) / 4)
-            else
-              parts[#parts + 1] = pack('>I4', (now - now % step) / step % lap) .. sub(s, here + 16, stops - 1)
-            end
-            here = stops
+        if ahead or n > 0 then
+          -- It was written with the state as a whole. What other rules kept alive may be too old for its modulus.
+          if not ahead and a ~= 2 and kind ~= 2 and idle > 2 * window and idle > 2 * rate then
+            s = sub(s, 1, from - 1) .. sub(s, stop)
+            stop = from
           end
-          s = table.concat(parts)
-          call('SET', KEYS[k], s, 'KEEPTTL')
+        elseif stop > from then
+          if a == 2 then
+            ahead = (now - unpack('>I6', s, from)) % whole >= whole / 2
+          else
+            local tick = (a == 3 or a > 32) and (now - now % u) / u or (now + (u - now % u) % u) / u
+            ahead = (tick - unpack('>I4', s, a == 1 and stop - 4 or from)) % lap >= lap / 2
+          end
         end
-        if a ~= kind or u ~= unit then
-          local units, last = 0
-          local span = (window + u - 1 - (window - 1) % u) / u
-          if a == 1 then
-            if tick * u > now then span = span + 1 end
-            for j = from, stop - 4, 4 do
-              last = (tick - unpack('>I4', s, j)) % lap
-              if last < span then units = units + 1 end
-            end
-            last = (tick - last) * u
-          else
-            last = (tick - unpack('>I4', s, from)) % lap
-            local count = a == 34 and '>I2' or a == 36 and '>I4' or '>I6'
-            for j = 0, (stop - from - 10) / (a - 32) - 1 do
-              if last + j <= span then units = units + unpack(count, s, from + 10 + (a - 32) * j) end
-            end
-            last = (tick - last + 1) * u
+        if ahead or a ~= kind or u ~= unit then
+          rare = rare or make_rare()
+          if ahead then
+            s = rare.renew(s)
+            call('SET', KEYS[k], s, 'KEEPTTL')
           end
-          last = math.min(last, now)
-          units = math.min(units, limit)
-          local payload
-          if kind == 1 then
-            payload = rep(pack('>I4', (last + (unit - last % unit) % unit) / unit % lap), units)
-          else
-            payload = units == 0 and '' or pack(kind == 34 and '>I4I6I2' or kind == 36 and '>I4I6I4' or '>I4I6I6',
-                                                (last - last % unit) / unit % lap, units, units)
+          if stop > from and (a ~= kind or u ~= unit) then
+            local payload = rare.convert(s, from, stop, a, u, kind, unit, limit, window)
+            s = sub(s, 1, from - 1) .. payload .. sub(s, stop)
+            stop = from + #payload
           end
-          s = sub(s, 1, from - 1) .. payload .. sub(s, stop)
-          stop = from + #payload
         end
         break
       end
-      p, from = stop, stop
+      p, from, stop = stop, stop, stop
     end
 
     -- Where the rule admits, its payload becomes front .. s[keep .. last] .. back; ready: all but front (counters) or
@@ -118,10 +138,12 @@ for q = 1, requests do
     local used, retry, reset = 0, 0, 0
     local front, keep, last, back = '', 1, 0, ''
     local need = cost > 0 and cost or 1
-    local span = (window + unit - 1 - (window - 1) % unit) / unit
+    local forced = flags >= 2
+    local lasting = window
 
     if kind == 1 then
       -- Ages count from the present tick; an entry is live below `life`.
+      local span = (window + unit - 1 - (window - 1) % unit) / unit
       local early = (unit - now % unit) % unit
       local tick = (now + early) / unit
       local life = early > 0 and span + 1 or span
@@ -143,17 +165,24 @@ for q = 1, requests do
         end
       end
       used = n - first + 1
-      if need <= limit and used + need > limit then
+      if forced then
+        -- More than the limit tells no later request more than the newest of it do.
+        cost = math.min(cost, limit)
+        local over = math.max(0, used + cost - limit)
+        first, used = first + over, used - over
+      end
+      if need <= limit and used + need > limit and not forced then
         age = (tick - unpack('>I4', s, from + 4 * (first + used + need - limit - 2))) % lap
         retry = (tick - age + span) * unit - now
-      elseif need <= limit and cost > 0 then
+      elseif (need <= limit or forced) and cost > 0 then
         keep, last = from + 4 * first - 4, stop - 1
         back = pack('>I4', tick % lap)
         if cost > 1 then back = rep(back, cost) end
         ready = ready and first < 34
       end
-    else
-      local width = kind - 32
+    elseif kind == 3 or kind > 32 then
+      local width = kind == 3 and 6 or kind - 32
+      local span = kind == 3 and 0 or (window + unit - 1 - (window - 1) % unit) / unit
       local count = width == 2 and '>I2' or width == 4 and '>I4' or '>I6'
       local head = width == 2 and '>I4I6I2' or width == 4 and '>I4I6I4' or '>I4I6I6'
       local slot = (now - now % unit) / unit
@@ -174,7 +203,9 @@ for q = 1, requests do
           reset = (slot - distance + span + 1) * unit - now
         end
       end
-      if need <= limit and used + need > limit then
+      if kind == 3 then reset = (slot + 1) * unit - now end
+      if forced then cost = math.min(cost, distance > 0 and limit or math.max(0, limit - current)) end
+      if need <= limit and used + need > limit and not forced then
         local room, i = used + need - limit, older
         while true do
           room = room - unpack(count, s, from + 10 + width * i)
@@ -182,7 +213,7 @@ for q = 1, requests do
           i = i - 1
         end
         retry = (slot - distance - i + span + 1) * unit - now
-      elseif need <= limit and cost > 0 then
+      elseif (need <= limit or forced) and cost > 0 then
         last = from + 9 + width * (older + 1)
         if older < 0 or distance > 0 then
           keep, ready = from + 10, false
@@ -193,32 +224,59 @@ for q = 1, requests do
           front = pack(head, slot % lap, used + cost, current + cost)
         end
       end
+    elseif kind == 2 then
+      local full, debt = limit * window, 0
+      if stop > from then
+        local stamp, owed, interval = unpack('>I6I7I6', s, from)
+        if interval ~= window then owed = math.ceil(owed / interval) * window end
+        debt = owed - (now - stamp) % whole * rate
+        if debt < 0 then debt = 0 end
+        reset = math.ceil(debt / rate)
+      end
+      used = math.ceil(debt / window)
+      local over = debt + need * window - full
+      if need <= limit and over > 0 and not forced then
+        retry = math.ceil(over / rate)
+      elseif (need <= limit or forced) and cost > 0 then
+        debt = math.min(debt + cost * window, 2 * full)
+        front = pack('>I6I7I6', now % whole, debt, window)
+        lasting = math.ceil(math.max(debt, full) / rate)
+      end
+    elseif kind == 4 then
+      rare = rare or make_rare()
+      used, retry, reset, front = rare.lease(s, from, stop, limit, window, unit, cost)
+      if cost > 0 and retry == 0 and need <= limit and not front then return redis.error_reply('ERR a lease needs a holder') end
+      front = front or ''
+    else
+      rare = rare or make_rare()
+      retry, reset = rare.blocked(s, from, stop, unit)
+      need, cost, punishing, barred = 0, -1, true, retry ~= 0
     end
-    if need > limit then retry = -1 end
+    if need > limit and not forced then retry = -1 end
 
     if retry ~= 0 then
-      admitted = false
-    elseif cost == 0 then
+      if flags % 2 == 0 then admitted = false else charged = false end
+    elseif cost == 0 or barred and kind ~= 5 then
       charged = false
-    else
+    elseif cost > 0 then
       -- Until when the key must live, and is sure to: half a second less than its time to live, which Redis counts in
       -- milliseconds from a moment before.
-      local life = window + (window - window % 4) / 4 + 500000
+      local life = lasting + (lasting - lasting % 4) / 4 + 500000
       local only = p == 13 and stop > #s
       local value
       local mode = 'PSETEX'
-      if left >= window and left < whole / 2 then
+      if left >= lasting and left < whole / 2 then
         life, mode = left, 'SET'
       end
-      if direct and only and ready and mode == 'SET' then
+      if direct and only and ready and mode == 'SET' and kind ~= 4 then
         if kind == 1 then value, mode = back, 'APPEND' else value, mode = front, 'SETRANGE' end
       elseif only then
-        value = pack('>I6I6I4BI2I5', (now + life) % whole, now % whole, id, kind, 0, unit) .. front .. sub(s, keep, last) .. back
+        value = pack('>I6I6I4BI3I6', (now + life) % whole, now % whole, id, kind, 0, unit) .. front .. sub(s, keep, last) .. back
       else
         local payload = front .. sub(s, keep, last) .. back
-        local section = pack('>I4BI2I5', id, kind, #payload, unit) .. payload
+        local section = pack('>I4BI3I6', id, kind, #payload, unit) .. payload
         -- The one that was the only section is no longer so.
-        if unpack('>I2', s, 18) == 0 then s = sub(s, 1, 17) .. pack('>I2', #s - 24) .. sub(s, 20) end
+        if unpack('>I3', s, 18) == 0 then s = sub(s, 1, 17) .. pack('>I3', #s - 26) .. sub(s, 21) end
         value = pack('>I6I6', (now + life) % whole, now % whole) .. sub(s, 13, p - 1) .. section .. sub(s, stop)
       end
       local ttl = mode == 'PSETEX' and format('%d', life / 1000 + 501)
@@ -228,24 +286,28 @@ for q = 1, requests do
         elseif mode == 'APPEND' then
           call(mode, KEYS[1], value)
         elseif mode == 'SETRANGE' then
-          call(mode, KEYS[1], '24', value)
+          call(mode, KEYS[1], '26', value)
         else
           call(mode, KEYS[1], value, 'KEEPTTL')
         end
-        if receipt then return {1, now, limit - used - cost, 0, reset} end
-        return limit - used - cost
+        local remaining = math.max(0, limit - used - cost)
+        if order then return {1, now, remaining, 0, reset} end
+        return kind == 3 and {1, remaining, 0, reset} or remaining
       end
+      if kind == 3 then charged = false end
       changed, how = changed or {}, how or {}
       changed[k] = value
       how[k] = ttl or how[k] or modes and modes[k] or mode
     end
     local remaining = limit > used and limit - used or 0
-    if rules == 1 and requests == 1 and not receipt then return {admitted and 1 or 0, remaining, retry, reset} end
+    if rules == 1 and requests == 1 and not order then return {admitted and 1 or 0, remaining, retry, reset} end
     report = report or {}
     local i = 4 * r
-    report[i], report[i + 1], report[i + 2], report[i + 3] = remaining, cost, retry, reset
+    report[i], report[i + 1], report[i + 2], report[i + 3] = remaining, retry == 0 and not barred and cost or 0, retry, reset
+    if kind ~= 5 then barred = false end
   end
 
+  if punishing and not admitted then rare.punish(request, report, states, modes) end
   if admitted and changed then
     if not states then
       states, modes = changed, how
@@ -253,12 +315,12 @@ for q = 1, requests do
       for k, s in pairs(changed) do states[k], modes[k] = s, how[k] end
     end
   end
-  local brief = admitted and charged and requests == 1 and not receipt
+  local brief = admitted and charged and requests == 1 and not order
   reply = reply or {}
   if not brief then reply[#reply + 1] = admitted and 1 or 0 end
-  if receipt then reply[2] = now end
+  if order then reply[2] = now end
   for i = 4, 4 * rules, 4 do
-    reply[#reply + 1] = admitted and report[i] - report[i + 1] or report[i]
+    reply[#reply + 1] = admitted and math.max(0, report[i] - math.max(0, report[i + 1])) or report[i]
     if not brief then
       reply[#reply + 1] = report[i + 2]
       reply[#reply + 1] = report[i + 3]
@@ -272,7 +334,7 @@ if states then
     if mode == 'APPEND' then
       call(mode, KEYS[k], states[k])
     elseif mode == 'SETRANGE' then
-      call(mode, KEYS[k], '24', states[k])
+      call(mode, KEYS[k], '26', states[k])
     elseif mode == 'SET' then
       call(mode, KEYS[k], states[k], 'KEEPTTL')
     elseif mode then
@@ -280,4 +342,5 @@ if states then
     end
   end
 end
+if what > 0 then return rare.finish(reply) end
 return reply

@@ -14,8 +14,8 @@ local forget = {}
 for _, id in ipairs(ARGV) do forget[id] = true end
 local kept, forgotten, p = {string.sub(s, 1, 12)}, 0, 13
 while p < #s do
-  local size = struct.unpack('>I2', s, p + 5)
-  local stop = size > 0 and p + 12 + size or #s + 1
+  local size = struct.unpack('>I3', s, p + 5)
+  local stop = size > 0 and p + 14 + size or #s + 1
   if forget[string.sub(s, p, p + 3)] then
     forgotten = forgotten + 1
   else

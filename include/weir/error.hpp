@@ -68,6 +68,8 @@ enum class errc {
     wrong_type,
     /// `-ERR max number of clients reached`.
     max_clients,
+    /// The request id stands for a request with other rules or costs. Use an id of its own for every request.
+    request_id_reused,
     /// Any other error reply.
     server_error,
 
@@ -87,6 +89,12 @@ enum class errc {
     /// The TLS handshake failed: a certificate is refused or cannot be read, or one side does not speak TLS. Nothing
     /// was sent. What is wrong is in the client's `last_error_text`.
     tls_failed,
+
+    // Redis answered, and there is nothing to do.
+    /// No request of this id is open: it was never admitted, or its time is over, and what it reserved is charged.
+    unknown_request,
+    /// The request of this id is settled already.
+    already_settled,
 };
 
 /// What the caller needs to know of an `errc`: `ec == kind::not_sent` and so on.

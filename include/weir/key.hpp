@@ -48,6 +48,9 @@ enum class key_layout { standalone, cluster };
 WEIR_DECL void append_rate_key(std::string& out, std::string_view prefix, key_part user, key_part endpoint,
                                key_layout layout = key_layout::standalone);
 
+/// Appends `<rate key>#<request id>`: where the record of a request is kept, on the node of its rate key.
+WEIR_DECL void append_record_key(std::string& out, std::string_view rate_key, std::string_view request_id);
+
 } // namespace weir
 
 #if defined(WEIR_HEADER_ONLY)

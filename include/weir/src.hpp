@@ -20,8 +20,13 @@
 #include <weir/impl/error.ipp>
 #include <weir/impl/key.ipp>
 #include <weir/rate_limit/impl/check_script.ipp>
+#include <weir/rate_limit/impl/lease_table.ipp>
 #include <weir/rate_limit/impl/limiter.ipp>
 #include <weir/rate_limit/impl/local_engine.ipp>
+#include <weir/rate_limit/impl/penalty_count.ipp>
+#include <weir/rate_limit/impl/rule.ipp>
+#include <weir/rate_limit/impl/rule_state.ipp>
+#include <weir/rate_limit/impl/token_bucket.ipp>
 #include <weir/rate_limit/impl/window.ipp>
 #include <weir/redis/impl/backend.ipp>
 #include <weir/redis/impl/client.ipp>

@@ -98,8 +98,8 @@ struct demo_report {
 void count_metrics(metrics::registry const& counters, demo_report& report) {
     for (std::size_t i = 0; i < counters.workers(); ++i) {
         auto const& decisions = counters.worker(i).rules.at(0).decisions;
-        report.counted_allow += decisions[metrics::decision_outcome::allow].value();
-        report.counted_deny += decisions[metrics::decision_outcome::deny].value();
+        report.counted_allow += decisions[outcome::allow].value();
+        report.counted_deny += decisions[outcome::deny].value();
     }
 }
 

@@ -68,9 +68,8 @@ nlohmann::ordered_json time_json(std::chrono::milliseconds time) {
 }
 
 std::string rule_line(rule_decision const& said) {
-    auto const& rule = *said.rule;
-    auto line = "  " + rule.name + ": " + std::to_string(said.remaining) + " of " + std::to_string(rule.limit) +
-                " left in " + config::format_duration(rule.window);
+    auto line = "  " + said.rule->name + ": " + std::to_string(said.remaining) + " of " + std::to_string(said.limit) +
+                " left in " + config::format_duration(said.window);
     if (said.retry_after == never)
         line += "; never admits this cost";
     else if (!said.allowed)
@@ -169,8 +168,8 @@ void print_decision(asked_rules const& asked, decision const& d, std::uint64_t c
         for (auto const& said : d.rules)
             rules.push_back({{"rule", said.rule->name},
                              {"allowed", said.allowed},
-                             {"limit", said.rule->limit},
-                             {"window_ms", said.rule->window.count()},
+                             {"limit", said.limit},
+                             {"window_ms", said.window.count()},
                              {"remaining", said.remaining},
                              {"retry_after_ms", time_json(said.retry_after)},
                              {"reset_after_ms", time_json(said.reset_after)}});

@@ -22,22 +22,6 @@ http::rate_limit_style style_of(config::rate_limit_headers chosen) noexcept {
     return http::rate_limit_style::none;
 }
 
-metrics::decision_outcome counted_as(outcome what) noexcept {
-    switch (what) {
-    case outcome::allow:
-        return metrics::decision_outcome::allow;
-    case outcome::deny:
-        return metrics::decision_outcome::deny;
-    case outcome::error_open:
-        return metrics::decision_outcome::error_open;
-    case outcome::error_closed:
-        return metrics::decision_outcome::error_closed;
-    case outcome::error_local:
-        break;
-    }
-    return metrics::decision_outcome::error_local;
-}
-
 std::string_view value_of(exchange const& x, std::string_view name) noexcept {
     auto const* field = x.request.find(name);
     return field ? field->value : std::string_view{};
@@ -132,7 +116,7 @@ std::uint64_t admission::cost_of(config::limit const& limit, exchange const& x) 
 void admission::count(exchange const& x) noexcept {
     auto const& limits = config_.routes[x.route].limits;
     for (std::size_t i = 0; i < x.decision.rules.size(); ++i)
-        counts_.rules[limits[i]].decisions[counted_as(x.decision.rules[i].outcome)].increment();
+        counts_.rules[limits[i]].decisions[x.decision.rules[i].outcome].increment();
 }
 
 void admission::tell(exchange& x) const {
@@ -140,8 +124,8 @@ void admission::tell(exchange& x) const {
     std::size_t n = 0;
     for (auto const& one : x.decision.rules)
         quotas[n++] = {one.rule->name,
-                       one.rule->limit,
-                       one.rule->window,
+                       one.limit,
+                       one.window,
                        one.remaining,
                        one.allowed || one.retry_after == never ? one.reset_after : one.retry_after,
                        one.allowed};

@@ -116,10 +116,10 @@ TEST_F(limiter_on_redis, a_refund_takes_back_what_its_receipt_names_and_nothing_
             decision result;
             result.rules.resize(1);
             std::int64_t receipt = 0;
-            request.encode_slot(command, slot);
+            request.encode(command, {.slot = slot});
             auto const [charged] = co_await client.async_exec(command, reply, {}, use_result);
             EXPECT_FALSE(charged);
-            EXPECT_FALSE(request.decode_slot(reply, slot, result, receipt));
+            EXPECT_FALSE(request.decode(reply, {.slot = slot}, result, receipt));
             EXPECT_EQ(result.rules[0].remaining, limit - 6);
             auto const ttl = server_.integer({"PTTL", "rate:alice:e"});
             redis::int_sink<1> taken;

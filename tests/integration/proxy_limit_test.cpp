@@ -12,7 +12,6 @@
 namespace weir::test {
 namespace {
 
-using metrics::decision_outcome;
 using testing::HasSubstr;
 
 class proxy_limit : public testing::Test {
@@ -40,7 +39,7 @@ protected:
     }
 
     /// Decisions of the only rule, over all workers.
-    static std::uint64_t count(running_proxy const& proxy, decision_outcome which) {
+    static std::uint64_t count(running_proxy const& proxy, outcome which) {
         auto const& all = *proxy.server.counters();
         std::uint64_t total = 0;
         for (std::size_t i = 0; i < all.workers(); ++i)
@@ -82,8 +81,8 @@ TEST_F(proxy_limit, admits_exactly_the_limit_from_many_clients_at_once) {
     EXPECT_EQ(admitted, 100);
     EXPECT_EQ(refused, 300);
     EXPECT_EQ(other, 0);
-    EXPECT_EQ(count(proxy, decision_outcome::allow), 100u);
-    EXPECT_EQ(count(proxy, decision_outcome::deny), 300u);
+    EXPECT_EQ(count(proxy, outcome::allow), 100u);
+    EXPECT_EQ(count(proxy, outcome::deny), 300u);
 }
 
 TEST_F(proxy_limit, an_answer_tells_what_is_left_and_a_refusal_when_and_why) {
@@ -197,10 +196,10 @@ TEST_F(proxy_limit, while_redis_is_dead_a_local_rule_still_limits_and_recovers_w
         EXPECT_TRUE(status == 200 || status == 429) << status;
     }
     EXPECT_EQ(admitted, 3);
-    EXPECT_EQ(count(proxy, decision_outcome::error_local), 10u);
+    EXPECT_EQ(count(proxy, outcome::error_local), 10u);
     redis_.restart();
-    get_until(client, [&](auto const&) { return count(proxy, decision_outcome::allow) > 1; });
-    EXPECT_GT(count(proxy, decision_outcome::allow), 1u);
+    get_until(client, [&](auto const&) { return count(proxy, outcome::allow) > 1; });
+    EXPECT_GT(count(proxy, outcome::allow), 1u);
     EXPECT_TRUE(metrics::redis_up(*proxy.server.counters()));
 }
 
@@ -215,7 +214,7 @@ TEST_F(proxy_limit, while_redis_is_dead_an_open_rule_admits_and_a_closed_one_ans
     auto client = lets.connect();
     for (int i = 0; i < 5; ++i)
         EXPECT_EQ(client.get("/").status, 200);
-    EXPECT_EQ(count(lets, decision_outcome::error_open), 5u);
+    EXPECT_EQ(count(lets, outcome::error_open), 5u);
     auto other = refuses.connect();
     for (int i = 0; i < 5; ++i) {
         auto const answer = other.get("/");
@@ -223,7 +222,7 @@ TEST_F(proxy_limit, while_redis_is_dead_an_open_rule_admits_and_a_closed_one_ans
         EXPECT_NE(answer.field("Retry-After"), "");
         EXPECT_THAT(answer.body, HasSubstr("per-user"));
     }
-    EXPECT_EQ(count(refuses, decision_outcome::error_closed), 5u);
+    EXPECT_EQ(count(refuses, outcome::error_closed), 5u);
 }
 
 TEST_F(proxy_limit, a_redis_that_hangs_costs_two_deadlines_and_then_none) {
@@ -235,14 +234,14 @@ TEST_F(proxy_limit, a_redis_that_hangs_costs_two_deadlines_and_then_none) {
     redis_.pause();
     for (int i = 0; i < 50; ++i)
         ASSERT_EQ(client.get("/").status, 200);
-    EXPECT_EQ(count(proxy, decision_outcome::error_local), 50u);
+    EXPECT_EQ(count(proxy, outcome::error_local), 50u);
     auto const& errors = proxy.server.counters()->worker(0).redis.errors;
     // Two requests waited for it; the rest are probes.
     EXPECT_GE(errors[errc::timed_out].value(), 2u);
     EXPECT_LT(errors[errc::timed_out].value() + errors[errc::connection_lost].value(), 50u);
     redis_.resume();
-    get_until(client, [&](auto const&) { return count(proxy, decision_outcome::allow) > 1; });
-    EXPECT_GT(count(proxy, decision_outcome::allow), 1u);
+    get_until(client, [&](auto const&) { return count(proxy, outcome::allow) > 1; });
+    EXPECT_GT(count(proxy, outcome::allow), 1u);
 }
 
 TEST_F(proxy_limit, flushed_scripts_are_healed_unseen) {
@@ -252,7 +251,7 @@ TEST_F(proxy_limit, flushed_scripts_are_healed_unseen) {
         redis_.run({"SCRIPT", "FLUSH"});
         ASSERT_EQ(client.get("/").status, 200);
     }
-    EXPECT_EQ(count(proxy, decision_outcome::allow), 20u);
+    EXPECT_EQ(count(proxy, outcome::allow), 20u);
 }
 
 } // namespace

@@ -19,7 +19,7 @@ std::string with_test_clock(std::string source) {
     std::string_view const line = "local time = call('TIME')\n";
     auto const at = source.find(line);
     if (at == std::string::npos)
-        throw std::logic_error("lua/rate_check.lua has lost the line that reads the clock");
+        throw std::logic_error("a script has lost the line that reads the clock");
     return source.replace(at, line.size(), "local time = call('HMGET', 'clock', 's', 'us')\n");
 }
 
@@ -36,18 +36,31 @@ void script_runner::closer::operator()(redisContext* c) const noexcept { redisFr
 
 script_runner::script_runner(std::string const& socket_path)
     : script_("rate_check_with_test_clock", with_test_clock(lua::rate_check))
+    , refund_("rate_refund_with_test_clock", with_test_clock(lua::rate_refund))
     , context_(redisConnectUnix(socket_path.c_str())) {
     if (!context_ || context_->err)
         throw std::runtime_error("cannot connect to " + socket_path);
-    if (command({"SCRIPT", "LOAD", script_.source()}) != script_.sha1())
-        throw std::runtime_error("the server knows the script under another digest");
+    for (auto const* each : {&script_, &refund_})
+        if (command({"SCRIPT", "LOAD", each->source()}) != each->sha1())
+            throw std::runtime_error("the server knows the script under another digest");
 }
 
-void script_runner::ask(std::chrono::microseconds now, check_request const& request) {
+void script_runner::set_clock(std::chrono::microseconds now) {
     auto const seconds = std::to_string(now.count() / 1'000'000);
     auto const rest = std::to_string(now.count() % 1'000'000);
     redisAppendCommand(context_.get(), "HSET clock s %s us %s", seconds.c_str(), rest.c_str());
-    request.encode(encoded_, script_);
+}
+
+void script_runner::ask(std::chrono::microseconds now, check_request const& request, check_request::form how) {
+    set_clock(now);
+    request.encode(encoded_, how, script_);
+    redisAppendFormattedCommand(context_.get(), encoded_.payload().data(), encoded_.payload().size());
+}
+
+void script_runner::ask_back(std::chrono::microseconds now, check_request const& request,
+                             std::optional<std::int64_t> receipt) {
+    set_clock(now);
+    request.encode_refund(encoded_, std::nullopt, receipt, refund_);
     redisAppendFormattedCommand(context_.get(), encoded_.payload().data(), encoded_.payload().size());
 }
 
@@ -77,9 +90,9 @@ std::string script_runner::command(std::vector<std::string> const& words) {
     return reply->type == REDIS_REPLY_INTEGER ? std::to_string(reply->integer) : std::string(reply->str, reply->len);
 }
 
-check_request request_of(std::vector<charge> const& charges) {
+check_request request_of(std::vector<charge> const& charges, std::string_view request_id) {
     check_request request;
-    auto const ec = request.assign(charges, "", key_layout::standalone);
+    auto const ec = request.assign(charges, "", key_layout::standalone, request_id);
     EXPECT_FALSE(ec) << ec.message();
     return request;
 }

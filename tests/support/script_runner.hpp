@@ -5,6 +5,7 @@
 #include <chrono>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -13,21 +14,24 @@ struct redisContext;
 
 namespace weir::test {
 
-/// Runs lua/rate_check.lua on a real server through hiredis, with a clock that the test sets: the script's text is that
-/// of production but for the one line that reads the clock, which reads a hash instead. (Production has no such line
-/// and no argument for a time.)
+/// Runs lua/rate_check.lua and rate_refund.lua on a real server through hiredis, with a clock that the test sets: the
+/// text of a script is that of production but for the one line that reads the clock, which reads a hash instead.
+/// (Production has no such line and no argument for a time.)
 class script_runner {
 public:
     explicit script_runner(std::string const& socket_path);
 
     /// Sets the clock and asks; the answer comes from `read`, in the order asked. Pipelined: ask many, then read.
-    void ask(std::chrono::microseconds now, check_request const& request);
+    void ask(std::chrono::microseconds now, check_request const& request, check_request::form how = {});
+    /// The same with lua/rate_refund.lua.
+    void ask_back(std::chrono::microseconds now, check_request const& request, std::optional<std::int64_t> receipt);
     /// The reply as integers; fails the test where it is an error.
     std::vector<std::int64_t> read();
 
     /// One question, answered at once.
-    std::vector<std::int64_t> run(std::chrono::microseconds now, check_request const& request) {
-        ask(now, request);
+    std::vector<std::int64_t> run(std::chrono::microseconds now, check_request const& request,
+                                  check_request::form how = {}) {
+        ask(now, request, how);
         return read();
     }
 
@@ -38,12 +42,15 @@ private:
     struct closer {
         void operator()(redisContext* c) const noexcept;
     };
+    void set_clock(std::chrono::microseconds now);
+
     redis::script script_;
+    redis::script refund_;
     redis::command encoded_;
     std::unique_ptr<redisContext, closer> context_;
 };
 
 /// A request made of charges; fails the test where they are refused.
-check_request request_of(std::vector<charge> const& charges);
+check_request request_of(std::vector<charge> const& charges, std::string_view request_id = {});
 
 } // namespace weir::test

@@ -75,7 +75,7 @@ TEST(metrics_blocks, are_found_by_number) {
     EXPECT_EQ(worker.routes.size(), 3U) << "one more for what matches no route";
     EXPECT_EQ(worker.redis.scripts.size(), 2U) << "one more for what is no script";
     worker.routes[1].requests[class_of(404)].increment();
-    worker.rules[0].decisions[decision_outcome::deny].increment();
+    worker.rules[0].decisions[weir::outcome::deny].increment();
     worker.redis.errors[weir::errc::invalid_url].increment();
     EXPECT_EQ(worker.routes[1].requests[code_class::client_error].value(), 1U);
     EXPECT_EQ(all.worker(0).routes[1].requests[code_class::client_error].value(), 0U);

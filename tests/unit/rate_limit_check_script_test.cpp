@@ -44,14 +44,15 @@ TEST(check_request, packs_its_rules_into_one_argument_behind_their_keys) {
     EXPECT_EQ(request.key(1), "p:rate:u:*");
     redis::command encoded;
     request.encode(encoded);
-    // Key index, algorithm, rule id, limit, window and unit in microseconds, cost.
-    auto const packed = big_endian(1, 1) + big_endian(1, 1) + big_endian(rule_id(log), 4) + big_endian(100, 6) +
-                        big_endian(1'000'000, 6) + big_endian(1, 5) + big_endian(3, 7) + big_endian(2, 1) +
-                        big_endian(36, 1) + big_endian(rule_id(counters), 4) + big_endian(70'000, 6) +
-                        big_endian(60'000'000, 6) + big_endian(1'500'000, 5) + big_endian(1, 7);
-    ASSERT_EQ(packed.size(), 60u);
+    // Key index, algorithm, flags, rule id, limit, window and unit in microseconds, rate, cost.
+    auto const packed = big_endian(1, 1) + big_endian(1, 1) + big_endian(0, 1) + big_endian(rule_id(log), 4) +
+                        big_endian(100, 6) + big_endian(1'000'000, 6) + big_endian(1, 6) + big_endian(0, 6) +
+                        big_endian(3, 7) + big_endian(2, 1) + big_endian(36, 1) + big_endian(0, 1) +
+                        big_endian(rule_id(counters), 4) + big_endian(70'000, 6) + big_endian(60'000'000, 6) +
+                        big_endian(1'500'000, 6) + big_endian(0, 6) + big_endian(1, 7);
+    ASSERT_EQ(packed.size(), 76u);
     EXPECT_EQ(encoded.payload(), "*6\r\n$7\r\nEVALSHA\r\n$40\r\n" + rate_check_script().sha1() +
-                                     "\r\n$1\r\n2\r\n$10\r\np:rate:u:e\r\n$10\r\np:rate:u:*\r\n$60\r\n" + packed +
+                                     "\r\n$1\r\n2\r\n$10\r\np:rate:u:e\r\n$10\r\np:rate:u:*\r\n$76\r\n" + packed +
                                      "\r\n");
 }
 
@@ -110,7 +111,7 @@ TEST(check_request, is_split_by_slot_on_a_cluster_and_reads_the_receipts) {
     auto const slots = request.slots();
     ASSERT_EQ(slots.size(), 2u);
     redis::command part;
-    request.encode_slot(part, slots[0]);
+    request.encode(part, {.slot = slots[0]});
     EXPECT_EQ(part.slot(), slots[0]);
     EXPECT_EQ(part.key_count(), 2u);
     EXPECT_TRUE(part.complete());
@@ -126,7 +127,7 @@ TEST(check_request, is_split_by_slot_on_a_cluster_and_reads_the_receipts) {
         for (auto const each : numbers)
             reply.on_integer(each, 1);
         EXPECT_FALSE(reply.finish());
-        return request.decode_slot(reply, slots[slot], out, receipt);
+        return request.decode(reply, {.slot = slots[slot]}, out, receipt);
     };
     decision out;
     out.rules.resize(3);

@@ -1,6 +1,7 @@
 #include "support/exact_log.hpp"
 #include "support/seed.hpp"
 
+#include <weir/rate_limit/rule.hpp>
 #include <weir/rate_limit/window.hpp>
 
 #include <gtest/gtest.h>

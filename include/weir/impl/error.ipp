@@ -39,12 +39,15 @@ inline constexpr std::array error_texts{
     error_text{errc::no_script, "no_script", "Redis lost the script (NOSCRIPT)"},
     error_text{errc::wrong_type, "wrong_type", "the key holds another kind of value (WRONGTYPE)"},
     error_text{errc::max_clients, "max_clients", "Redis has reached its maximum number of clients"},
+    error_text{errc::request_id_reused, "request_id_reused", "the request id stands for another request"},
     error_text{errc::server_error, "server_error", "Redis answered with an error"},
     error_text{errc::unexpected_reply, "unexpected_reply", "the reply from Redis has an unexpected shape"},
     error_text{errc::protocol_error, "protocol_error", "the reply from Redis is not RESP"},
     error_text{errc::invalid_argument, "invalid_argument", "an argument is out of range"},
     error_text{errc::invalid_url, "invalid_url", "not the URL of a Redis server"},
     error_text{errc::tls_failed, "tls_failed", "the TLS handshake with Redis failed"},
+    error_text{errc::unknown_request, "unknown_request", "no request of this id is open"},
+    error_text{errc::already_settled, "already_settled", "the request of this id is settled"},
 };
 
 inline const error_text* find_error_text(int value) noexcept {
@@ -124,7 +127,7 @@ WEIR_DECL std::string_view to_string(errc code) noexcept {
 }
 
 WEIR_DECL errc error_of_reply(std::string_view text) noexcept {
-    static constexpr std::array<std::pair<std::string_view, errc>, 20> prefixes{{
+    static constexpr std::array<std::pair<std::string_view, errc>, 21> prefixes{{
         {"NOSCRIPT ", errc::no_script},
         {"NOAUTH ", errc::no_auth},
         {"WRONGPASS ", errc::wrong_password},
@@ -144,6 +147,7 @@ WEIR_DECL errc error_of_reply(std::string_view text) noexcept {
         {"MISCONF ", errc::disk_error},
         {"NOREPLICAS ", errc::no_replicas},
         {"WRONGTYPE ", errc::wrong_type},
+        {"IDREUSED ", errc::request_id_reused},
         {"ERR max number of clients", errc::max_clients},
     }};
     for (auto const& [prefix, code] : prefixes)

@@ -65,4 +65,10 @@ WEIR_DECL void append_rate_key(std::string& out, std::string_view prefix, key_pa
     append_key_part(out, endpoint);
 }
 
+WEIR_DECL void append_record_key(std::string& out, std::string_view rate_key, std::string_view request_id) {
+    out += rate_key;
+    out += '#';
+    append_key_part(out, request_id);
+}
+
 } // namespace weir

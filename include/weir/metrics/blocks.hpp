@@ -2,6 +2,7 @@
 
 #include <weir/error.hpp>
 #include <weir/metrics/counter.hpp>
+#include <weir/rate_limit/decision.hpp>
 
 #include <memory>
 #include <string>
@@ -40,24 +41,6 @@ inline constexpr std::array<std::string_view, 8> upstream_error_names{
     "resolve",      "connect",      "connect_timeout", "first_byte_timeout",
     "idle_timeout", "closed_early", "cut_short",       "bad_response"};
 
-/// `weir_ratelimit_decisions_total{outcome}`.
-enum class decision_outcome : std::uint8_t {
-    allow,
-    deny,
-    /// Denied without asking Redis, from a denial remembered.
-    deny_local,
-    /// Would have been denied, had the rule not been in shadow.
-    shadow_deny,
-    /// Redis was away, and the rule lets everything pass.
-    error_open,
-    /// Redis was away, and the rule refuses everything.
-    error_closed,
-    /// Redis was away, and the engine inside the process decided.
-    error_local,
-};
-inline constexpr std::array<std::string_view, 7> decision_outcome_names{
-    "allow", "deny", "deny_local", "shadow_deny", "error_open", "error_closed", "error_local"};
-
 /// One counter for each value of an enumeration that counts up from 0 or 1.
 template <class Enum, std::size_t Size>
 class counter_by {
@@ -86,7 +69,7 @@ struct upstream_block {
 };
 
 struct rule_block {
-    counter_by<decision_outcome, decision_outcome_names.size()> decisions;
+    counter_by<outcome, outcome_count> decisions;
 };
 
 struct script_block {

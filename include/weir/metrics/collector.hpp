@@ -160,10 +160,10 @@ private:
         auto& made = start(out, "weir_ratelimit_decisions_total", "Decisions of limits, by rule and outcome.",
                            prometheus::MetricType::Counter);
         for (std::size_t r = 0; r < names.size(); ++r)
-            for (std::size_t o = 0; o < decision_outcome_names.size(); ++o)
-                add_counter(made, {{"rule", names[r]}, {"outcome", decision_outcome_names[o]}},
+            for (std::size_t o = 0; o < outcome_count; ++o)
+                add_counter(made, {{"rule", names[r]}, {"outcome", to_string(static_cast<outcome>(o))}},
                             [&](worker_block const& w) -> counter const& {
-                                return w.rules[r].decisions[static_cast<decision_outcome>(o)];
+                                return w.rules[r].decisions[static_cast<outcome>(o)];
                             });
     }
 

@@ -6,6 +6,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -17,6 +18,10 @@ enum class outcome {
     allow,
     /// Redis decided; the rule has no room.
     deny,
+    /// Redis decided before, and what it said still holds: nobody was asked.
+    deny_local,
+    /// The rule has no room, and is on trial (`rule::shadow`): the request passes.
+    shadow_deny,
     /// Redis was away, and the rule lets everything pass.
     error_open,
     /// Redis was away, and the rule refuses everything.
@@ -26,7 +31,7 @@ enum class outcome {
 };
 
 /// The number of outcomes, for tables.
-inline constexpr std::size_t outcome_count = 5;
+inline constexpr std::size_t outcome_count = 7;
 
 constexpr std::string_view to_string(outcome value) noexcept {
     switch (value) {
@@ -34,6 +39,10 @@ constexpr std::string_view to_string(outcome value) noexcept {
         return "allow";
     case outcome::deny:
         return "deny";
+    case outcome::deny_local:
+        return "deny_local";
+    case outcome::shadow_deny:
+        return "shadow_deny";
     case outcome::error_open:
         return "error_open";
     case outcome::error_closed:
@@ -54,12 +63,18 @@ struct rule_decision {
     /// Whether this rule has room for the request.
     bool allowed = false;
     weir::outcome outcome = weir::outcome::deny;
+    /// Whether the rule's lists decided, and nothing was counted: `rule::allow`, or, if not allowed, `rule::deny`.
+    bool listed = false;
+    /// What holds for this user: the rule's, or that of an override; of a token bucket its burst and `window` the time
+    /// in which that flows in.
+    std::uint64_t limit = 0;
+    std::chrono::milliseconds window{0};
     /// Units left in the window, after this request if it was admitted.
     std::uint64_t remaining = 0;
     /// 0 where the rule allows, `never`, or the exact time after which, with no other traffic, the same request has
     /// room in this rule (rounded up to a whole millisecond).
     std::chrono::milliseconds retry_after{0};
-    /// Time until nothing counts any more, rounded up to a whole millisecond.
+    /// Time until nothing counts any more, or a fixed window ends, rounded up to a whole millisecond.
     std::chrono::milliseconds reset_after{0};
 };
 
@@ -67,7 +82,7 @@ struct rule_decision {
 ///
 /// Reusable: a decision passed to another check keeps its memory. Distinct objects: safe; shared objects: unsafe.
 struct decision {
-    /// Whether every rule admitted the request. If not, nothing was charged to any.
+    /// Whether every rule admitted the request, but for those on trial. If not, nothing was charged to any.
     bool allowed = false;
     /// Index into `rules` of the one that binds: of a refusal the one that lasts longest, of an admission the one with
     /// the smallest share of its limit left.
@@ -78,6 +93,8 @@ struct decision {
     error_code error;
     /// One a charge, in the order asked.
     std::vector<rule_decision> rules;
+    /// The id by which the request is extended and settled, where one was given or, for a rule of `concurrency`, made.
+    std::string request_id;
 
     /// Whether a rule refused only because Redis is away (`on_redis_failure::closed`): the caller's fault it is not, so
     /// answer 503 rather than 429.
@@ -87,6 +104,27 @@ struct decision {
                 return true;
         return false;
     }
+
+    /// Whether a list of a rule refused the user: answer 403 rather than 429.
+    bool refused_by_list() const noexcept {
+        for (auto const& one : rules)
+            if (one.listed && !one.allowed)
+                return true;
+        return false;
+    }
+};
+
+/// What became of a request that is settled.
+struct settlement {
+    struct item {
+        weir::rule const* rule = nullptr;
+        /// Units that had been charged, extensions included.
+        std::uint64_t reserved = 0;
+        /// Units of these that were given back: those not used that still counted.
+        std::uint64_t refunded = 0;
+    };
+    /// One a charge, in the order asked.
+    std::vector<item> rules;
 };
 
 } // namespace weir

@@ -32,6 +32,17 @@ struct limiter_options {
     std::chrono::milliseconds probe_interval{100};
 };
 
+/// A request that is more than one question and answer: decided once, extended, settled.
+struct request_options {
+    /// Names the request, with the user and endpoint of its first charge: any text, one of its own for every request.
+    /// Empty: none; a check with a rule of `concurrency` then makes one, and tells it in its decision.
+    std::string_view request_id;
+    /// How long the request can be repeated, extended and settled: from its admission, its last extension, or its
+    /// settlement. Then what it has reserved stays charged. At least as long as the lease of a `concurrency` rule is
+    /// taken. 1 ms to `max_window`.
+    std::chrono::milliseconds keep{std::chrono::minutes{5}};
+};
+
 namespace detail {
 
 class limiter_state;
@@ -41,7 +52,9 @@ struct pending_check {
     check_request request;
     redis::command command;
     check_reply reply;
+    check_request::form form;
     decision* result = nullptr;
+    settlement* settled = nullptr;
 };
 
 /// Gives a check back to its limiter and tells the caller.
@@ -99,11 +112,56 @@ public:
     /// charged) or `errc::cancelled_unsent` (it was not) where the caller cancelled; nothing is then allowed.
     template <BOOST_ASIO_COMPLETION_TOKEN_FOR(void(error_code)) Token>
     auto async_check(std::span<charge const> charges, decision& result, Token&& token) {
-        return asio::async_initiate<Token, void(error_code)>(
-            [state = state_](auto&& handler, std::span<charge const> asked, decision* out) {
-                initiate(state, asked, *out, std::forward<decltype(handler)>(handler));
+        return start(check_order::decide, charges, {}, &result, nullptr, std::forward<Token>(token));
+    }
+
+    /// As above, for a request with an id: asked again within `options.keep`, a request that was admitted gets the same
+    /// answer and is not charged again, so that it may be repeated after any failure. (One that was refused is decided
+    /// anew.) What it charges is a reservation that `async_extend` and `async_settle` go on with.
+    ///
+    /// Fails moreover with `errc::request_id_reused` where the id stands for other rules or costs.
+    template <BOOST_ASIO_COMPLETION_TOKEN_FOR(void(error_code)) Token>
+    auto async_check(std::span<charge const> charges, request_options const& options, decision& result, Token&& token) {
+        auto const order = options.request_id.empty() ? check_order::decide : check_order::once;
+        return start(order, charges, options, &result, nullptr, std::forward<Token>(token));
+    }
+
+    /// Charges more to an admitted request, all or nothing, keeps it for `options.keep` from now, and gives it new
+    /// leases in its rules of `concurrency`. `charges` are those of its check with, as costs, the units to add; 0 adds
+    /// none. (On a Redis Cluster each node decides apart: what one admitted stays charged where another refused.)
+    ///
+    /// Fails moreover with `errc::unknown_request` where it has no record (any more): stop the work, or ask anew; and
+    /// with `errc::already_settled`.
+    template <BOOST_ASIO_COMPLETION_TOKEN_FOR(void(error_code)) Token>
+    auto async_extend(std::span<charge const> charges, request_options const& options, decision& result,
+                      Token&& token) {
+        return start(check_order::extend, charges, options, &result, nullptr, std::forward<Token>(token));
+    }
+
+    /// Ends an admitted request: charges what was used instead of what was reserved, and ends its leases. `charges` are
+    /// those of its check with, as costs, the units used, or `as_reserved`. What was used beyond the reservation is
+    /// charged whether there is room or not, so that later requests wait for it; what was not used is given back,
+    /// unless its window is over. Once: settled again, it answers the same and changes nothing, so that it may be
+    /// repeated after any failure.
+    ///
+    /// Completes `void(error_code)` with the Redis client's errors, `errc::unknown_request` where it has no record (any
+    /// more) and what was reserved stays charged, `errc::invalid_argument`.
+    template <BOOST_ASIO_COMPLETION_TOKEN_FOR(void(error_code)) Token>
+    auto async_settle(std::span<charge const> charges, request_options const& options, settlement& result,
+                      Token&& token) {
+        return start(check_order::settle, charges, options, nullptr, &result, std::forward<Token>(token));
+    }
+
+    /// Takes back the newest units that still count, as many as the costs say, of each charge's rule: for work that
+    /// turned out not to have been done. Never more than was charged; the time to live of the state stays as it is.
+    /// Completes `void(error_code, std::uint64_t taken)`; the error is the Redis client's, or `errc::invalid_argument`.
+    template <BOOST_ASIO_COMPLETION_TOKEN_FOR(void(error_code, std::uint64_t)) Token>
+    auto async_refund(std::span<charge const> charges, Token&& token) {
+        return asio::async_initiate<Token, void(error_code, std::uint64_t)>(
+            [state = state_](auto&& handler, std::span<charge const> what) {
+                refund(state, what, std::forward<decltype(handler)>(handler));
             },
-            token, charges, &result);
+            token, charges);
     }
 
     /// Asks the limiter's own rules for `user` and `endpoint`, and charges `cost` units to each; 0 asks without
@@ -117,7 +175,7 @@ public:
                 auto memory = std::make_unique<decision>();
                 auto& result = *memory;
                 using handler_type = std::decay_t<decltype(handler)>;
-                initiate(state, charges, result,
+                initiate(state, check_order::decide, charges, {}, &result, nullptr,
                          detail::decision_handler<handler_type>{std::move(memory),
                                                                 std::forward<decltype(handler)>(handler)});
             },
@@ -148,9 +206,23 @@ public:
     bool redis_away() const noexcept;
 
 private:
+    template <class Token>
+    auto start(check_order order, std::span<charge const> charges, request_options const& options, decision* result,
+               settlement* settled, Token&& token) {
+        return asio::async_initiate<Token, void(error_code)>(
+            [state = state_](auto&& handler, check_order what, std::span<charge const> asked, request_options how,
+                             decision* said, settlement* became) {
+                initiate(state, what, asked, how, said, became, std::forward<decltype(handler)>(handler));
+            },
+            token, order, charges, options, result, settled);
+    }
     template <class Handler>
-    static void initiate(std::shared_ptr<detail::limiter_state> const& state, std::span<charge const> charges,
-                         decision& result, Handler&& handler);
+    static void initiate(std::shared_ptr<detail::limiter_state> const& state, check_order order,
+                         std::span<charge const> charges, request_options const& options, decision* result,
+                         settlement* settled, Handler&& handler);
+    template <class Handler>
+    static void refund(std::shared_ptr<detail::limiter_state> const& state, std::span<charge const> charges,
+                       Handler&& handler);
     template <class Handler>
     static void reset(std::shared_ptr<detail::limiter_state> const& state, key_part user, key_part endpoint,
                       Handler&& handler);

@@ -1,7 +1,7 @@
 #pragma once
 
 #include <weir/rate_limit/check_script.hpp>
-#include <weir/rate_limit/window.hpp>
+#include <weir/rate_limit/rule_state.hpp>
 
 #include <cstddef>
 #include <list>
@@ -37,6 +37,9 @@ public:
     WEIR_DECL void decide(check_request const& request, std::chrono::microseconds now, bool others_admit,
                           decision& out);
 
+    /// Ends the leases that the request's id has in its rules of `concurrency`.
+    WEIR_DECL void release(check_request const& request);
+
     /// Forgets what a rule has counted under a key.
     WEIR_DECL void reset(rule const& r, std::string_view key);
 
@@ -45,13 +48,17 @@ public:
 private:
     struct entry {
         std::string name;
-        sliding_window window;
+        rule_state state;
     };
     using entries = std::list<entry>;
 
     WEIR_DECL static void spell(std::string& out, rule const& r, std::string_view key);
     WEIR_DECL entry& find(rule const& r, std::string_view key);
-    WEIR_DECL std::uint64_t share(rule const& r) const noexcept;
+    WEIR_DECL bool ask(check_request const& request, std::size_t index, std::chrono::microseconds now,
+                       rule_decision& to);
+    WEIR_DECL void refuse(check_request const& request, std::size_t index, std::chrono::microseconds now,
+                          rule_decision& to);
+    WEIR_DECL rule_terms share(rule_terms terms) const noexcept;
 
     options const options_;
     mutable std::mutex mutex_;

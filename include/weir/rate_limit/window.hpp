@@ -1,7 +1,7 @@
 #pragma once
 
 #include <weir/detail/config.hpp>
-#include <weir/rate_limit/rule.hpp>
+#include <weir/rate_limit/answer.hpp>
 
 #include <chrono>
 #include <cstddef>
@@ -30,13 +30,30 @@ struct window_shape {
     friend bool operator==(window_shape const&, window_shape const&) = default;
 };
 
-inline window_shape shape_of(std::uint64_t limit, std::chrono::microseconds window) noexcept {
-    // Times are kept modulo 2^32 units, and what is kept is at most two and a quarter windows old.
-    std::int64_t const units = limit <= exact_limit ? std::int64_t{1} << 29 : window_slots;
-    std::uint8_t const counters = limit < (1u << 16) ? 34 : limit < (std::uint64_t{1} << 32) ? 36 : 38;
-    return {limit <= exact_limit ? std::uint8_t{1} : counters,
-            std::chrono::microseconds{(window.count() + units - 1) / units}};
+/// The unit of the times that are kept one by one: they are kept modulo 2^32 units, and what is kept is at most two and
+/// a quarter windows old.
+inline std::chrono::microseconds log_unit(std::chrono::microseconds window) noexcept {
+    return std::chrono::microseconds{(window.count() + (1 << 29) - 1) / (1 << 29)};
 }
+
+inline window_shape shape_of(std::uint64_t limit, std::chrono::microseconds window) noexcept {
+    if (limit <= exact_limit)
+        return {1, log_unit(window)};
+    std::uint8_t const counters = limit < (1u << 16) ? 34 : limit < (std::uint64_t{1} << 32) ? 36 : 38;
+    return {counters, std::chrono::microseconds{(window.count() + window_slots - 1) / window_slots}};
+}
+
+namespace detail {
+
+/// A time in whole units, counted from the clock's beginning.
+inline std::uint64_t floor_units(std::chrono::microseconds t, std::chrono::microseconds unit) noexcept {
+    return static_cast<std::uint64_t>(t / unit);
+}
+inline std::uint64_t ceil_units(std::chrono::microseconds t, std::chrono::microseconds unit) noexcept {
+    return static_cast<std::uint64_t>((t + unit - std::chrono::microseconds{1}) / unit);
+}
+
+} // namespace detail
 
 /// The sliding window of one rule and one key in memory: what lua/rate_check.lua keeps in Redis, to the microsecond.
 ///
@@ -46,16 +63,8 @@ class sliding_window {
 public:
     using microseconds = std::chrono::microseconds;
 
-    struct answer {
-        bool admitted = false;
-        std::uint64_t remaining = 0;
-        /// Zero if admitted; negative: never.
-        microseconds retry_after{0};
-        microseconds reset_after{0};
-    };
-
     /// Whether `cost` units have room at `now`; 0 asks for room for one. Charges nothing.
-    WEIR_DECL answer ask(microseconds now, std::uint64_t limit, microseconds window, std::uint64_t cost);
+    WEIR_DECL rate_answer ask(microseconds now, std::uint64_t limit, microseconds window, std::uint64_t cost);
 
     /// Charges `cost` units at `now`. Precondition: `ask` admitted them at that time, with nothing in between.
     WEIR_DECL void charge(microseconds now, std::uint64_t cost);

@@ -2,16 +2,20 @@
 
 #include <weir/detail/lua_sources.hpp>
 #include <weir/rate_limit/check_script.hpp>
+#include <weir/rate_limit/token_bucket.hpp>
 #include <weir/rate_limit/window.hpp>
 #include <weir/redis/hash_slot.hpp>
 
+#include <openssl/evp.h>
+
 #include <algorithm>
+#include <new>
 
 namespace weir {
 namespace detail {
 
 /// The bytes of one rule in the argument of lua/rate_check.lua.
-inline constexpr std::size_t packed_rule_size = 30;
+inline constexpr std::size_t packed_rule_size = 38;
 
 /// Writes a big-endian integer of some bytes, as struct.unpack('>In') reads it; returns where it ends.
 template <std::size_t Bytes>
@@ -23,6 +27,44 @@ char* put_integer(char* to, std::uint64_t value) noexcept {
 
 inline std::chrono::milliseconds to_milliseconds(std::int64_t microseconds) noexcept {
     return std::chrono::ceil<std::chrono::milliseconds>(std::chrono::microseconds{microseconds});
+}
+
+/// A whole packed request: a rule and a penalty a charge.
+using packed_request = std::array<char, 2 * max_rules_per_check * packed_rule_size>;
+
+/// What stands for a request id among holders: 64 bits of its SHA-256, which no client can make equal another's.
+inline std::uint64_t holder_of(std::string_view request_id) {
+    std::array<unsigned char, EVP_MAX_MD_SIZE> digest;
+    if (EVP_Digest(request_id.data(), request_id.size(), digest.data(), nullptr, EVP_sha256(), nullptr) != 1)
+        throw std::bad_alloc(); // the only way in which a digest of memory fails
+    std::uint64_t value = 0;
+    for (int i = 0; i < 8; ++i)
+        value = value << 8 | digest[static_cast<std::size_t>(i)];
+    return value;
+}
+
+/// What lua/rate_check.lua is told of a rule besides its limit and cost.
+struct packed_terms {
+    std::uint8_t kind;
+    std::uint64_t limit, window, unit, rate;
+};
+
+inline packed_terms packed(rule_terms const& t) noexcept {
+    auto const window = static_cast<std::uint64_t>(t.window.count());
+    switch (t.algorithm) {
+    case algorithm::sliding_window:
+        break;
+    case algorithm::token_bucket: {
+        auto const rate = rate_of(t.limit, t.window, t.burst);
+        return {2, t.burst, rate.interval, 1, rate.tokens};
+    }
+    case algorithm::fixed_window:
+        return {3, t.limit, window, window, 0};
+    case algorithm::concurrency:
+        return {4, t.limit, window, static_cast<std::uint64_t>(log_unit(t.window).count()), 0};
+    }
+    auto const shape = shape_of(t.limit, t.window);
+    return {shape.kind, t.limit, window, static_cast<std::uint64_t>(shape.unit.count()), 0};
 }
 
 } // namespace detail
@@ -53,32 +95,54 @@ WEIR_DECL std::uint32_t rule_id(rule const& r) noexcept {
     return hash;
 }
 
+WEIR_DECL std::uint32_t penalty_id(rule const& r) noexcept { return rule_id(r) ^ 0xa5c3e1f7u; }
+
 WEIR_DECL error_code check_request::assign(std::span<charge const> charges, std::string_view key_prefix,
-                                           key_layout layout) {
+                                           key_layout layout, std::string_view request_id) {
     count_ = keys_ = 0;
     text_.clear();
+    record_part_.clear();
     if (charges.empty() || charges.size() > max_rules_per_check)
         return errc::invalid_argument;
-    for (auto const& c : charges) {
-        if (!valid(c))
-            return errc::invalid_argument;
-        items_[count_] = {c.rule, add_key(key_prefix, c, layout), c.cost};
-        if (repeats(count_))
-            return errc::invalid_argument;
-        ++count_;
+    if (!request_id.empty()) {
+        append_record_key(record_part_, {}, request_id);
+        holder_ = detail::holder_of(request_id);
     }
+    for (auto const& c : charges)
+        if (auto const ec = add(c, key_prefix, layout))
+            return ec;
     return {};
 }
 
-WEIR_DECL bool check_request::valid(charge const& c) const noexcept {
-    return c.rule != nullptr && c.rule->limit <= max_limit && c.rule->window >= min_window &&
-           c.rule->window <= max_window && c.cost <= max_cost;
+WEIR_DECL error_code check_request::add(charge const& c, std::string_view key_prefix, key_layout layout) {
+    if (c.rule == nullptr || (c.cost > max_cost && c.cost != as_reserved))
+        return errc::invalid_argument;
+    auto const& r = *c.rule;
+    auto const user = c.user.is_any() ? std::string_view{} : c.user.text();
+    auto& one = items_[count_];
+    one = {&r, terms_of(r, user), 0, c.cost, false, false};
+    if (problem_of(one.terms) != nullptr)
+        return errc::invalid_argument;
+    if (!c.user.is_any() && (r.deny.contains(user) || r.allow.contains(user))) {
+        one.listed = true;
+        one.allowed = !r.deny.contains(user);
+        ++count_;
+        return {};
+    }
+    if (r.algorithm == algorithm::concurrency && c.cost > 0 && !has_request_id())
+        return errc::invalid_argument;
+    one.key = add_key(key_prefix, c, layout);
+    if (repeats(count_))
+        return errc::invalid_argument;
+    ++count_;
+    return {};
 }
 
 WEIR_DECL bool check_request::repeats(std::size_t index) const noexcept {
     auto const& last = items_[index];
+    auto const id = rule_id(*last.rule);
     return std::any_of(items_.begin(), items_.begin() + static_cast<std::ptrdiff_t>(index), [&](item const& other) {
-        return other.key == last.key && rule_id(*other.rule) == rule_id(*last.rule);
+        return !other.listed && other.key == last.key && rule_id(*other.rule) == id;
     });
 }
 
@@ -101,8 +165,43 @@ WEIR_DECL std::string_view check_request::key(std::size_t index) const noexcept 
     return std::string_view{text_}.substr(begin, key_ends_[index] - begin);
 }
 
-WEIR_DECL std::uint16_t check_request::slot_of(std::size_t index) const noexcept {
-    return redis::hash_slot(key(items_[index].key));
+WEIR_DECL bool check_request::decided_by_lists() const noexcept {
+    return std::all_of(items().begin(), items().end(), [](item const& one) { return one.listed; }) ||
+           std::any_of(items().begin(), items().end(),
+                       [](item const& one) { return one.listed && !one.allowed && !one.rule->shadow; });
+}
+
+WEIR_DECL void check_request::decide_by_lists(decision& out) const {
+    out.rules.resize(count_);
+    out.error = {};
+    for (std::size_t i = 0; i < count_; ++i) {
+        fill(items_[i], out.rules[i]);
+        if (!items_[i].listed) {
+            out.rules[i].allowed = true;
+            out.rules[i].outcome = outcome::allow;
+        }
+    }
+    conclude(out);
+}
+
+WEIR_DECL void check_request::fill(item const& one, rule_decision& to) const {
+    to = {};
+    to.rule = one.rule;
+    to.limit = one.terms.burst;
+    to.window = std::chrono::ceil<std::chrono::milliseconds>(one.terms.window);
+    if (one.terms.algorithm == algorithm::token_bucket && one.terms.limit > 0)
+        to.window = detail::to_milliseconds(static_cast<std::int64_t>(static_cast<double>(one.terms.window.count()) *
+                                                                      static_cast<double>(one.terms.burst) /
+                                                                      static_cast<double>(one.terms.limit)));
+    to.remaining = to.limit;
+    to.listed = one.listed;
+    if (!one.listed)
+        return;
+    to.allowed = one.allowed;
+    to.outcome = one.allowed ? outcome::allow : one.rule->shadow ? outcome::shadow_deny : outcome::deny;
+    to.retry_after = one.allowed ? std::chrono::milliseconds{0} : never;
+    if (!one.allowed)
+        to.remaining = 0;
 }
 
 WEIR_DECL std::vector<std::uint16_t> check_request::slots() const {
@@ -113,118 +212,214 @@ WEIR_DECL std::vector<std::uint16_t> check_request::slots() const {
     return found;
 }
 
+WEIR_DECL bool check_request::in(std::size_t index, std::optional<std::uint16_t> slot) const noexcept {
+    return !slot || redis::hash_slot(key(index)) == *slot;
+}
+
+WEIR_DECL bool check_request::asked(item const& one, form const& how) const noexcept {
+    return !one.listed && in(one.key, how.slot) && (how.order != check_order::extend || one.cost > 0);
+}
+
+WEIR_DECL char* check_request::pack_rule(char* to, item const& one, std::size_t number) const {
+    auto const put = [&](std::uint8_t kind, std::uint32_t id, detail::packed_terms const& t, std::uint64_t cost) {
+        to = detail::put_integer<1>(to, number);
+        to = detail::put_integer<1>(to, kind);
+        to = detail::put_integer<1>(to, one.rule->shadow ? 1 : 0);
+        to = detail::put_integer<4>(to, id);
+        to = detail::put_integer<6>(to, t.limit);
+        to = detail::put_integer<6>(to, t.window);
+        to = detail::put_integer<6>(to, t.unit);
+        to = detail::put_integer<6>(to, t.rate);
+        to = detail::put_integer<7>(to, cost);
+    };
+    if (auto const& penalty = one.rule->penalty; penalty.after > 0) {
+        auto const longer = std::max(one.terms.window, std::chrono::microseconds{penalty.block});
+        put(5, penalty_id(*one.rule),
+            {5, penalty.after, static_cast<std::uint64_t>(std::chrono::microseconds{penalty.block}.count()),
+             static_cast<std::uint64_t>(log_unit(longer).count()),
+             static_cast<std::uint64_t>(one.terms.window.count())},
+            0);
+    }
+    auto const terms = detail::packed(one.terms);
+    put(terms.kind, rule_id(*one.rule), terms, one.cost);
+    return to;
+}
+
 /// Packs the rules, of one slot or all; the keys of one slot are numbered among themselves.
 WEIR_DECL std::size_t check_request::pack(char* to, std::optional<std::uint16_t> slot) const {
     std::array<std::size_t, max_rules_per_check> numbers{};
     std::size_t number = 0;
     for (std::size_t k = 0; k < keys_; ++k)
-        numbers[k] = !slot || redis::hash_slot(key(k)) == *slot ? ++number : 0;
+        numbers[k] = in(k, slot) ? ++number : 0;
     auto* end = to;
-    for (auto const& one : items()) {
-        if (numbers[one.key] == 0)
-            continue;
-        auto const window = std::chrono::microseconds{one.rule->window};
-        auto const shape = shape_of(one.rule->limit, window);
-        end = detail::put_integer<1>(end, numbers[one.key]);
-        end = detail::put_integer<1>(end, shape.kind);
-        end = detail::put_integer<4>(end, rule_id(*one.rule));
-        end = detail::put_integer<6>(end, one.rule->limit);
-        end = detail::put_integer<6>(end, static_cast<std::uint64_t>(window.count()));
-        end = detail::put_integer<5>(end, static_cast<std::uint64_t>(shape.unit.count()));
-        end = detail::put_integer<7>(end, one.cost);
-    }
+    for (auto const& one : items())
+        if (!one.listed && numbers[one.key] > 0)
+            end = pack_rule(end, one, numbers[one.key]);
     return static_cast<std::size_t>(end - to);
 }
 
-WEIR_DECL void check_request::encode(redis::command& out, redis::script const& code) const {
-    std::array<char, max_rules_per_check * detail::packed_rule_size> packed;
-    auto const size = pack(packed.data(), std::nullopt);
-    out.clear().evalsha(code, keys_, 1);
-    for (std::size_t k = 0; k < keys_; ++k)
-        out.arg(key(k));
+WEIR_DECL void check_request::encode_keys(redis::command& out, redis::script const& code,
+                                          std::optional<std::uint16_t> slot, bool record, std::size_t arguments) const {
+    std::size_t count = record ? 1 : 0;
+    std::size_t first = keys_;
+    for (std::size_t k = keys_; k-- > 0;) {
+        if (in(k, slot)) {
+            ++count;
+            first = k;
+        }
+    }
+    out.clear().evalsha(code, count, arguments);
+    for (std::size_t k = first; k < keys_; ++k)
+        if (in(k, slot))
+            out.arg(key(k));
+    if (record) {
+        std::string name{key(first)};
+        out.arg(name += record_part_);
+    }
+}
+
+WEIR_DECL void check_request::encode(redis::command& out, form how, redis::script const& code) const {
+    detail::packed_request packed;
+    auto const size = pack(packed.data(), how.slot);
+    bool const record = how.order != check_order::decide;
+    encode_keys(out, code, how.slot, record, record || how.slot ? 2 : 1);
     out.arg(std::string_view{packed.data(), size});
+    if (record) {
+        std::array<char, 15> order;
+        auto* end = detail::put_integer<1>(order.data(), static_cast<std::uint64_t>(how.order));
+        end = detail::put_integer<6>(end, static_cast<std::uint64_t>(how.record_ttl.count()));
+        detail::put_integer<8>(end, holder_);
+        out.arg(std::string_view{order.data(), order.size()});
+    } else if (how.slot) {
+        out.arg("");
+    }
 }
 
-WEIR_DECL void check_request::encode_slot(redis::command& out, std::uint16_t slot, redis::script const& code) const {
-    std::array<char, max_rules_per_check * detail::packed_rule_size> packed;
+WEIR_DECL void check_request::encode_refund(redis::command& out, std::optional<std::uint16_t> slot,
+                                            std::optional<std::int64_t> receipt, redis::script const& code) const {
+    detail::packed_request packed;
     auto const size = pack(packed.data(), slot);
-    std::size_t count = 0;
-    for (std::size_t k = 0; k < keys_; ++k)
-        count += redis::hash_slot(key(k)) == slot ? 1 : 0;
-    out.clear().evalsha(code, count, 2);
-    for (std::size_t k = 0; k < keys_; ++k)
-        if (redis::hash_slot(key(k)) == slot)
-            out.arg(key(k));
-    out.arg(std::string_view{packed.data(), size}).arg("");
+    bool const record = receipt && has_request_id();
+    encode_keys(out, code, slot, record, 3);
+    if (receipt)
+        out.arg(*receipt);
+    else
+        out.arg("");
+    out.arg(std::string_view{packed.data(), size});
+    std::array<char, 8> holder;
+    detail::put_integer<8>(holder.data(), holder_);
+    out.arg(record ? std::string_view{holder.data(), holder.size()} : std::string_view{});
 }
 
-WEIR_DECL void check_request::encode_refund(redis::command& out, std::uint16_t slot, std::int64_t receipt) const {
-    std::array<char, max_rules_per_check * detail::packed_rule_size> packed;
-    auto const size = pack(packed.data(), slot);
-    std::size_t count = 0;
-    for (std::size_t k = 0; k < keys_; ++k)
-        count += redis::hash_slot(key(k)) == slot ? 1 : 0;
-    out.clear().evalsha(rate_refund_script(), count, 2);
-    for (std::size_t k = 0; k < keys_; ++k)
-        if (redis::hash_slot(key(k)) == slot)
-            out.arg(key(k));
-    out.arg(receipt).arg(std::string_view{packed.data(), size});
-}
-
-WEIR_DECL error_code check_request::read_rule(std::int64_t remaining, std::int64_t retry, std::int64_t reset,
-                                              std::size_t index, rule_decision& to) const {
-    if (remaining < 0 || retry < -1)
+/// Reads the three integers of a rule, and before them of its penalty, which refuses as the rule itself does.
+WEIR_DECL error_code check_request::read_rule(std::span<std::int64_t const> said, item const& one,
+                                              rule_decision& to) const {
+    fill(one, to);
+    auto const own = said.last(3);
+    auto retry = own[1], reset = own[2];
+    if (own[0] < 0 || retry < -1)
         return errc::unexpected_reply;
-    to.rule = items_[index].rule;
+    if (said.size() == 6) {
+        retry = retry < 0 ? retry : std::max(retry, said[1]);
+        reset = std::max(reset, said[2]);
+    }
     to.allowed = retry == 0;
-    to.outcome = to.allowed ? outcome::allow : outcome::deny;
-    to.remaining = static_cast<std::uint64_t>(remaining);
+    to.outcome = to.allowed ? outcome::allow : one.rule->shadow ? outcome::shadow_deny : outcome::deny;
+    to.remaining = static_cast<std::uint64_t>(own[0]);
     to.retry_after = retry < 0 ? never : detail::to_milliseconds(retry);
     to.reset_after = detail::to_milliseconds(reset);
     return {};
 }
 
-WEIR_DECL error_code check_request::decode_slot(check_reply const& reply, std::uint16_t slot, decision& out,
-                                                std::int64_t& receipt) const {
+WEIR_DECL error_code check_request::decode(check_reply const& reply, form how, decision& out,
+                                           std::int64_t& receipt) const {
     receipt = 0;
-    std::size_t at = 2;
+    if (how.order != check_order::decide && reply.size() == 1 && reply[0] < 0)
+        return reply[0] == -2 ? errc::already_settled : errc::unknown_request;
+    out.rules.resize(count_);
+    out.error = {};
+    bool const with_receipt = how.slot || how.order != check_order::decide;
+    std::size_t asked_rules = 0;
+    for (auto const& one : items())
+        asked_rules += asked(one, how) ? one.rule->penalty.after > 0 && how.order != check_order::extend ? 2 : 1 : 0;
+    bool const brief = !with_receipt && reply.size() == asked_rules;
+    std::size_t at = brief ? 0 : with_receipt ? 2 : 1;
+    if (!brief && (reply.size() != at + 3 * asked_rules || reply[0] < 0 || reply[0] > 1))
+        return errc::unexpected_reply;
     bool admitted = true, charged = false;
     for (std::size_t i = 0; i < count_; ++i) {
-        if (slot_of(i) != slot)
+        auto const& one = items_[i];
+        if (one.listed || !asked(one, how)) {
+            if (one.listed || !how.slot)
+                fill(one, out.rules[i]);
+            if (!one.listed && !how.slot) { // not asked to extend
+                out.rules[i].allowed = true;
+                out.rules[i].outcome = outcome::allow;
+            }
             continue;
-        if (at + 3 > reply.size())
-            return errc::unexpected_reply;
-        if (auto const ec = read_rule(reply[at], reply[at + 1], reply[at + 2], i, out.rules[i]))
+        }
+        std::size_t const parts = one.rule->penalty.after > 0 && how.order != check_order::extend ? 2 : 1;
+        std::array<std::int64_t, 6> said{};
+        for (std::size_t j = 0; j < parts; ++j)
+            for (std::size_t field = 0; field < (brief ? 1 : 3); ++field)
+                said[3 * j + field] = reply[at++];
+        if (auto const ec = read_rule(std::span{said}.first(3 * parts), one, out.rules[i]))
             return ec;
-        at += 3;
-        admitted = admitted && out.rules[i].allowed;
-        charged = charged || items_[i].cost > 0;
+        admitted = admitted && (out.rules[i].allowed || one.rule->shadow);
+        charged = charged || one.cost > 0;
     }
-    if (at != reply.size() || reply[0] != (admitted ? 1 : 0) || reply[1] <= 0)
+    if (admitted != (brief || reply[0] == 1) || (with_receipt && reply[1] <= 0))
         return errc::unexpected_reply;
-    if (admitted && charged)
+    if (with_receipt && admitted && charged)
         receipt = reply[1];
+    if (how.slot)
+        return {};
+    conclude(out);
+    for (std::size_t i = 0; i < count_; ++i)
+        if (out.allowed && out.rules[i].allowed && !items_[i].listed)
+            add_to_reset(items_[i], out.rules[i]);
     return {};
 }
 
-WEIR_DECL error_code check_request::decode(check_reply const& reply, decision& out) const {
-    bool const brief = reply.size() == count_;
-    if (!brief && (reply.size() != 1 + 3 * count_ || reply[0] < 0 || reply[0] > 1))
-        return errc::unexpected_reply;
+WEIR_DECL error_code check_request::decode(check_reply const& reply, form how, settlement& out) const {
+    if (reply.size() == 1 && reply[0] < 0)
+        return errc::unknown_request;
     out.rules.resize(count_);
-    out.error = {};
-    for (std::size_t i = 0; i < count_; ++i)
-        if (auto const ec = brief ? read_rule(reply[i], 0, 0, i, out.rules[i])
-                                  : read_rule(reply[1 + 3 * i], reply[2 + 3 * i], reply[3 + 3 * i], i, out.rules[i]))
-            return ec;
-    conclude(out);
-    // What was charged just now counts for a whole window from now.
-    for (std::size_t i = 0; i < count_; ++i)
-        if (out.allowed && items_[i].cost > 0)
-            out.rules[i].reset_after = items_[i].rule->window;
-    if (out.allowed != (brief || reply[0] == 1))
-        return errc::unexpected_reply;
-    return {};
+    std::size_t at = 2;
+    for (std::size_t i = 0; i < count_; ++i) {
+        auto const& one = items_[i];
+        if (!asked(one, how)) {
+            if (!how.slot || one.listed)
+                out.rules[i] = {one.rule, 0, 0};
+            continue;
+        }
+        if (one.rule->penalty.after > 0)
+            at += 2;
+        if (at + 2 > reply.size() || reply[at] < 0 || reply[at + 1] < 0)
+            return errc::unexpected_reply;
+        out.rules[i] = {one.rule, static_cast<std::uint64_t>(reply[at]), static_cast<std::uint64_t>(reply[at + 1])};
+        at += 2;
+    }
+    return at == reply.size() && reply[0] == 1 ? error_code{} : errc::unexpected_reply;
+}
+
+WEIR_DECL void add_to_reset(check_request::item const& one, rule_decision& to) noexcept {
+    if (one.cost == 0)
+        return;
+    switch (one.terms.algorithm) {
+    case algorithm::sliding_window: // what was charged just now counts for a whole window from now
+    case algorithm::concurrency:
+        to.reset_after = std::max(to.reset_after, to.window);
+        break;
+    case algorithm::token_bucket: {
+        auto const rate = rate_of(one.terms.limit, one.terms.window, one.terms.burst);
+        to.reset_after += detail::to_milliseconds(
+            static_cast<std::int64_t>((one.cost * rate.interval + rate.tokens - 1) / rate.tokens));
+        break;
+    }
+    case algorithm::fixed_window:
+        break;
+    }
 }
 
 WEIR_DECL void conclude(decision& d) noexcept {
@@ -233,7 +428,7 @@ WEIR_DECL void conclude(decision& d) noexcept {
     d.retry_after = std::chrono::milliseconds{0};
     for (std::size_t i = 0; i < d.rules.size(); ++i) {
         auto const& one = d.rules[i];
-        if (!one.allowed && (d.allowed || one.retry_after > d.retry_after)) {
+        if (!one.allowed && one.outcome != outcome::shadow_deny && (d.allowed || one.retry_after > d.retry_after)) {
             d.allowed = false;
             d.binding = i;
             d.retry_after = one.retry_after;
@@ -242,7 +437,9 @@ WEIR_DECL void conclude(decision& d) noexcept {
     if (!d.allowed)
         return;
     auto const share = [](rule_decision const& one) {
-        return one.rule->limit == 0 ? 0.0 : static_cast<double>(one.remaining) / static_cast<double>(one.rule->limit);
+        if (one.listed || one.outcome == outcome::shadow_deny)
+            return 2.0; // binds nobody
+        return one.limit == 0 ? 0.0 : static_cast<double>(one.remaining) / static_cast<double>(one.limit);
     };
     for (std::size_t i = 1; i < d.rules.size(); ++i)
         if (share(d.rules[i]) < share(d.rules[d.binding]))

@@ -40,7 +40,8 @@ public:
         /// Its keys lie on different nodes: one call a slot.
         bool split = false;
     };
-    WEIR_DECL beginning begin(std::span<charge const> charges, decision& result);
+    WEIR_DECL beginning begin(check_order order, std::span<charge const> charges, request_options const& options,
+                              decision* result, settlement* settled);
 
     /// Takes what Redis said, or failed to say, and returns the check to the pool; the returned code completes the
     /// operation.
@@ -50,6 +51,9 @@ public:
     WEIR_DECL static void split(pending_check const& check, std::deque<split_part>& into);
     WEIR_DECL error_code finish(pending_check* check, std::deque<split_part>& parts);
 
+    /// Writes the command that takes back the newest.
+    WEIR_DECL error_code begin_refund(redis::command& out, std::span<charge const> charges);
+
     /// Writes the command that forgets; forgets locally at once.
     WEIR_DECL void begin_reset(redis::command& out, key_part user, key_part endpoint);
 
@@ -57,8 +61,10 @@ public:
 
 private:
     WEIR_DECL pending_check* take();
-    WEIR_DECL error_code settle(check_request const& request, std::deque<split_part>& parts, decision& out);
-    WEIR_DECL void refund(check_request const& request, std::uint16_t slot, std::int64_t receipt);
+    WEIR_DECL error_code assign(pending_check& check, std::span<charge const> charges, request_options const& options);
+    WEIR_DECL error_code gather(pending_check& check, std::deque<split_part>& parts);
+    WEIR_DECL error_code gather_settlement(pending_check& check, std::deque<split_part>& parts);
+    WEIR_DECL void roll_back(check_request const& request, std::uint16_t slot, std::int64_t receipt);
     WEIR_DECL error_code conclude_failure(pending_check* check, error_code ec);
     WEIR_DECL void decide_without_redis(check_request const& request, error_code why, decision& out);
     WEIR_DECL void schedule_probe();
@@ -128,21 +134,23 @@ private:
     std::size_t left_ = 0;
 };
 
-/// A reset under way: its command and reply, and whom to tell.
-struct pending_reset {
+/// A reset or a refund under way: its command and reply, and whom to tell the sum.
+struct pending_sum {
     redis::command command;
-    redis::int_sink<1> reply;
+    check_reply reply;
 };
 
 template <class Handler>
-struct reset_handler {
-    std::unique_ptr<pending_reset> pending;
+struct sum_handler {
+    std::unique_ptr<pending_sum> pending;
     Handler handler;
 
     void operator()(error_code ec) {
-        auto const forgotten = ec ? std::uint64_t{0} : static_cast<std::uint64_t>(pending->reply[0]);
+        std::uint64_t sum = 0;
+        for (std::size_t i = 0; !ec && i < pending->reply.size(); ++i)
+            sum += static_cast<std::uint64_t>(pending->reply[i]);
         pending.reset();
-        std::move(handler)(ec, forgotten);
+        std::move(handler)(ec, sum);
     }
 };
 
@@ -152,15 +160,17 @@ inline std::vector<rule> const& limiter::rules() const noexcept { return state_-
 inline bool limiter::redis_away() const noexcept { return state_->redis_away(); }
 
 template <class Handler>
-void limiter::initiate(std::shared_ptr<detail::limiter_state> const& state, std::span<charge const> charges,
-                       decision& result, Handler&& handler) {
-    auto const [check, answered, split] = state->begin(charges, result);
+void limiter::initiate(std::shared_ptr<detail::limiter_state> const& state, check_order order,
+                       std::span<charge const> charges, request_options const& options, decision* result,
+                       settlement* settled, Handler&& handler) {
+    auto const [check, answered, split] = state->begin(order, charges, options, result, settled);
     using handler_type = std::decay_t<Handler>;
     if (split)
         return std::make_shared<detail::split_check<handler_type>>(state, check, std::forward<Handler>(handler))
             ->start();
     if (check) {
-        state->client().async_exec(check->command, check->reply, redis::exec_options{},
+        auto const again = check->form.order == check_order::once || check->form.order == check_order::settle;
+        state->client().async_exec(check->command, check->reply, redis::exec_options{.idempotent = again},
                                    detail::check_handler<handler_type>{state, check, std::forward<Handler>(handler)});
         return;
     }
@@ -172,12 +182,28 @@ void limiter::initiate(std::shared_ptr<detail::limiter_state> const& state, std:
 template <class Handler>
 void limiter::reset(std::shared_ptr<detail::limiter_state> const& state, key_part user, key_part endpoint,
                     Handler&& handler) {
-    auto pending = std::make_unique<detail::pending_reset>();
+    auto pending = std::make_unique<detail::pending_sum>();
     state->begin_reset(pending->command, user, endpoint);
     auto& held = *pending;
     using handler_type = std::decay_t<Handler>;
     state->client().async_exec(held.command, held.reply, redis::exec_options{.idempotent = true},
-                               detail::reset_handler<handler_type>{std::move(pending), std::forward<Handler>(handler)});
+                               detail::sum_handler<handler_type>{std::move(pending), std::forward<Handler>(handler)});
+}
+
+template <class Handler>
+void limiter::refund(std::shared_ptr<detail::limiter_state> const& state, std::span<charge const> charges,
+                     Handler&& handler) {
+    auto pending = std::make_unique<detail::pending_sum>();
+    auto const ec = state->begin_refund(pending->command, charges);
+    auto& held = *pending;
+    using handler_type = std::decay_t<Handler>;
+    if (ec) {
+        auto const executor = asio::get_associated_executor(handler, state->get_executor());
+        asio::post(executor, [handler = std::forward<Handler>(handler), ec]() mutable { std::move(handler)(ec, 0); });
+        return;
+    }
+    state->client().async_exec(held.command, held.reply, redis::exec_options{},
+                               detail::sum_handler<handler_type>{std::move(pending), std::forward<Handler>(handler)});
 }
 
 } // namespace weir
@@ -206,11 +232,11 @@ struct associator<Associator, weir::detail::decision_handler<Handler>, Default> 
 };
 
 template <template <class, class> class Associator, class Handler, class Default>
-struct associator<Associator, weir::detail::reset_handler<Handler>, Default> : Associator<Handler, Default> {
-    static auto get(weir::detail::reset_handler<Handler> const& h) noexcept {
+struct associator<Associator, weir::detail::sum_handler<Handler>, Default> : Associator<Handler, Default> {
+    static auto get(weir::detail::sum_handler<Handler> const& h) noexcept {
         return Associator<Handler, Default>::get(h.handler);
     }
-    static auto get(weir::detail::reset_handler<Handler> const& h, Default const& d) noexcept {
+    static auto get(weir::detail::sum_handler<Handler> const& h, Default const& d) noexcept {
         return Associator<Handler, Default>::get(h.handler, d);
     }
 };

@@ -7,9 +7,25 @@
 #include <utility>
 
 namespace weir {
+namespace detail {
 
-WEIR_DECL std::uint64_t local_engine::share(rule const& r) const noexcept {
-    return r.limit == 0 ? 0 : std::max<std::uint64_t>(1, r.limit / options_.instances);
+inline void tell(rate_answer const& answer, rule_decision& to) noexcept {
+    using std::chrono::milliseconds;
+    to.allowed = answer.admitted;
+    to.remaining = answer.remaining;
+    to.retry_after = answer.retry_after.count() < 0 ? never : std::chrono::ceil<milliseconds>(answer.retry_after);
+    to.reset_after = std::chrono::ceil<milliseconds>(answer.reset_after);
+}
+
+} // namespace detail
+
+WEIR_DECL rule_terms local_engine::share(rule_terms terms) const noexcept {
+    auto const part = [&](std::uint64_t whole) {
+        return whole == 0 ? 0 : std::max<std::uint64_t>(1, whole / options_.instances);
+    };
+    terms.limit = part(terms.limit);
+    terms.burst = part(terms.burst);
+    return terms;
 }
 
 WEIR_DECL void local_engine::spell(std::string& out, rule const& r, std::string_view key) {
@@ -33,35 +49,60 @@ WEIR_DECL local_engine::entry& local_engine::find(rule const& r, std::string_vie
     return entries_.front();
 }
 
+WEIR_DECL bool local_engine::ask(check_request const& request, std::size_t index, std::chrono::microseconds now,
+                                 rule_decision& to) {
+    auto const& item = request.items()[index];
+    auto const answer =
+        find(*item.rule, request.key(item.key)).state.ask(now, share(item.terms), item.cost, request.holder());
+    detail::tell(answer, to);
+    return answer.admitted;
+}
+
+WEIR_DECL void local_engine::refuse(check_request const& request, std::size_t index, std::chrono::microseconds now,
+                                    rule_decision& to) {
+    auto const& item = request.items()[index];
+    auto& state = find(*item.rule, request.key(item.key)).state;
+    auto answer = state.ask(now, share(item.terms), item.cost, request.holder());
+    if (answer.admitted || item.cost == 0)
+        return;
+    state.refuse(now, item.terms, item.rule->penalty, answer);
+    detail::tell(answer, to);
+}
+
 WEIR_DECL void local_engine::decide(check_request const& request, std::chrono::microseconds now, bool others_admit,
                                     decision& out) {
     std::lock_guard const lock{mutex_};
     now = now_ = std::max(now_, now);
+    auto const ours = [&](std::size_t i) { return out.rules[i].outcome == outcome::error_local; };
     bool admitted = others_admit;
+    for (std::size_t i = 0; i < out.rules.size(); ++i)
+        if (ours(i) && !ask(request, i, now, out.rules[i]) && !request.items()[i].rule->shadow)
+            admitted = false;
     for (std::size_t i = 0; i < out.rules.size(); ++i) {
         auto& one = out.rules[i];
-        if (one.outcome != outcome::error_local)
-            continue;
         auto const& item = request.items()[i];
-        auto const answer =
-            find(*item.rule, request.key(item.key)).window.ask(now, share(*item.rule), item.rule->window, item.cost);
-        one.allowed = answer.admitted;
-        one.remaining = answer.remaining;
-        one.retry_after =
-            answer.retry_after.count() < 0 ? never : std::chrono::ceil<std::chrono::milliseconds>(answer.retry_after);
-        one.reset_after = std::chrono::ceil<std::chrono::milliseconds>(answer.reset_after);
-        admitted = admitted && answer.admitted;
+        if (!ours(i))
+            continue;
+        if (!admitted) {
+            refuse(request, i, now, one);
+        } else if (one.allowed && item.cost > 0) {
+            find(*item.rule, request.key(item.key)).state.charge(now, item.cost, request.holder());
+            one.remaining -= item.cost;
+            add_to_reset(item, one);
+        }
+        if (item.rule->shadow && !one.allowed)
+            one.outcome = outcome::shadow_deny;
     }
-    if (!admitted)
-        return;
-    for (std::size_t i = 0; i < out.rules.size(); ++i) {
-        auto& one = out.rules[i];
-        auto const& item = request.items()[i];
-        if (one.outcome != outcome::error_local || item.cost == 0)
+}
+
+WEIR_DECL void local_engine::release(check_request const& request) {
+    std::lock_guard const lock{mutex_};
+    for (auto const& item : request.items()) {
+        if (item.listed || item.terms.algorithm != algorithm::concurrency)
             continue;
-        find(*item.rule, request.key(item.key)).window.charge(now, item.cost);
-        one.remaining -= item.cost;
-        one.reset_after = item.rule->window;
+        spell(name_, *item.rule, request.key(item.key));
+        if (auto const found = index_.find(name_); found != index_.end())
+            found->second->state.release(request.holder());
     }
 }
 

@@ -5,24 +5,12 @@
 #include <algorithm>
 
 namespace weir {
-namespace detail {
-
-/// A time in whole units, counted from the clock's beginning.
-inline std::uint64_t floor_units(std::chrono::microseconds t, std::chrono::microseconds unit) noexcept {
-    return static_cast<std::uint64_t>(t / unit);
-}
-inline std::uint64_t ceil_units(std::chrono::microseconds t, std::chrono::microseconds unit) noexcept {
-    return static_cast<std::uint64_t>((t + unit - std::chrono::microseconds{1}) / unit);
-}
-
-} // namespace detail
-
-WEIR_DECL sliding_window::answer sliding_window::ask(microseconds now, std::uint64_t limit, microseconds window,
-                                                     std::uint64_t cost) {
+WEIR_DECL rate_answer sliding_window::ask(microseconds now, std::uint64_t limit, microseconds window,
+                                          std::uint64_t cost) {
     adapt(now, limit, window);
     drop_expired(now, window);
     auto const need = std::max<std::uint64_t>(cost, 1);
-    answer result;
+    rate_answer result;
     result.admitted = need <= limit && used_ + need <= limit;
     result.remaining = limit > used_ ? limit - used_ : 0;
     if (!kept_.empty())

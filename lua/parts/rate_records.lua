@@ -1,0 +1,140 @@
+
+-- The record of a request: what was decided and charged, and whether it is settled.
+local record, steps, final
+
+local function recorded_units(n)
+  local units = {}
+  for i = 1, n do units[i] = 0 end
+  for at = steps, #record, 7 + 7 * n do
+    for i = 1, n do units[i] = units[i] + unpack('>I7', record, at + 7 * i) end
+  end
+  return units
+end
+
+-- The rules of the request whose cost is above 0, those of `costs`, where given, instead of their own.
+local function rules_to_ask(request, costs, flags)
+  local parts = {}
+  for i = 1, #request / 38 do
+    local cost = costs and costs[i] or unpack('>I7', request, 38 * i - 6)
+    if cost > 0 then
+      local rule = sub(request, 38 * i - 37, 38 * i)
+      parts[#parts + 1] = sub(rule, 1, 2) .. (flags or sub(rule, 3, 3)) .. sub(rule, 4, 31) .. pack('>I7', cost)
+    end
+  end
+  return table.concat(parts)
+end
+
+-- Takes back of a rule what was recorded but not used, the newest first.
+local function take_back_recorded(request, i, n, units)
+  local k, kind, _, id, _, window, unit, rate = unpack('>BBBI4I6I6I6I6', request, 38 * i - 37)
+  local taken = 0
+  for at = #record - 6 - 7 * n, steps, -7 - 7 * n do
+    local when, charged = unpack('>I7', record, at), unpack('>I7', record, at + 7 * i)
+    local wanted = math.min(units - taken, charged)
+    if wanted > 0 then
+      local s, less = take_back(call('GET', KEYS[k]) or '', id, kind, unit, window, rate, wanted, when, holder, charged)
+      if s then call('SET', KEYS[k], s, 'KEEPTTL') end
+      taken = taken + math.min(less, wanted)
+    end
+  end
+  return taken
+end
+
+local function write(settled, tail)
+  local ttl = unpack('>I6', ARGV[2], 2)
+  record = pack('B', settled) .. sub(record, 2, steps - 1) .. tail
+  call('PSETEX', KEYS[keys + 1], format('%d', ttl), record)
+end
+
+local function settle(request, n, at)
+  local units, over, reply, tail = recorded_units(n), {}, {1, at}, {}
+  for i = 1, n do
+    local kind, used = unpack('>B', request, 38 * i - 36), unpack('>I7', request, 38 * i - 6)
+    local taken = 0
+    if kind == 4 then
+      taken = take_back_recorded(request, i, n, units[i])
+    elseif used < units[i] then
+      taken = take_back_recorded(request, i, n, units[i] - used)
+    elseif used < 2 ^ 56 - 1 then
+      over[i] = used - units[i]
+    end
+    over[i] = over[i] or 0
+    reply[#reply + 1], reply[#reply + 2] = units[i], taken
+    tail[#tail + 1] = pack('>I7I7', units[i], taken)
+  end
+  write(1, table.concat(tail))
+  local ask = rules_to_ask(request, over, '\2')
+  if ask == '' then return nil, reply end
+  final = reply
+  return ask
+end
+
+-- Before the decision: what is to be asked, where that is not the request as it is; or the reply.
+local function begin()
+  local request = ARGV[1]
+  local n = #request / 38
+  record = call('GET', KEYS[keys + 1])
+  if not record then
+    if what > 1 then return nil, {-1} end
+    return
+  end
+  local settled, at, rules = unpack('>BI7B', record)
+  steps = 10 + 52 * rules
+  local before = 10 + 14 * n
+  local same = rules == n
+  for i = 1, same and n or 0 do
+    local here = 38 * i - 37
+    same = same and sub(request, here + 3, here + 6) == sub(record, before + here + 2, before + here + 5)
+      and (what > 1 or sub(request, 38 * i - 6, 38 * i) == sub(record, before + 38 * i - 7, before + 38 * i - 1))
+  end
+  if not same then return nil, redis.error_reply('IDREUSED the request id stands for another request') end
+  if what == 1 or what == 3 and settled == 1 then
+    local reply, first = {1, at}, what == 1 and 10 or steps
+    for i = 0, n - 1 do
+      local one, other = unpack('>I7I7', record, first + 14 * i)
+      if what == 1 then
+        reply[3 * i + 3], reply[3 * i + 4], reply[3 * i + 5] = one, 0, other
+      else
+        reply[2 * i + 3], reply[2 * i + 4] = one, other
+      end
+    end
+    return nil, reply
+  end
+  if what == 3 then return settle(request, n, at) end
+  if settled == 1 then return nil, {-2} end
+  return rules_to_ask(request)
+end
+
+-- After it: keeps the record.
+local function finish(reply)
+  if what == 3 then return final end
+  local request = ARGV[1]
+  local n = #request / 38
+  if reply[1] == 0 then
+    if what == 2 then call('PEXPIRE', KEYS[keys + 1], format('%d', unpack('>I6', ARGV[2], 2))) end
+    return reply
+  end
+  local step, horizon, asked, barred = {pack('>I7', now)}, 0, 0, false
+  for i = 1, n do
+    local kind, cost = unpack('>B', request, 38 * i - 36), unpack('>I7', request, 38 * i - 6)
+    if what == 1 or cost > 0 then asked = asked + 1 end
+    -- Not charged: what has no room or is blocked, and is on trial; and a new lease for the one that was there.
+    local free = reply[3 * asked + 1] == 0
+    local charged = cost > 0 and free and not barred and not (what == 2 and kind == 4)
+    barred = kind == 5 and not free
+    step[i + 1] = pack('>I7', charged and cost or 0)
+    local limit, window, _, rate = unpack('>I6I6I6I6', request, 38 * i - 30)
+    horizon = math.max(horizon, kind == 2 and limit * window / rate or window)
+  end
+  if what == 1 then
+    steps = 10 + 52 * n
+    local parts = {pack('>BI7B', 0, now, n)}
+    for i = 0, n - 1 do parts[i + 2] = pack('>I7I7', reply[3 * i + 3], reply[3 * i + 5]) end
+    record = table.concat(parts) .. request
+  end
+  -- Of what was charged longer ago than two windows nothing can be taken back.
+  local first = steps
+  while first < #record and now - unpack('>I7', record, first) > 2 * horizon do first = first + 7 + 7 * n end
+  write(0, sub(record, first) .. table.concat(step))
+  return reply
+end
