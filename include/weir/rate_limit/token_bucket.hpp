@@ -18,7 +18,7 @@ struct bucket_rate {
 
 /// The rate of `limit` tokens a `window`, exactly where `burst` intervals are below 2^51, which all but odd numbers of
 /// millions are; else the next slower one that is (the best upper approximation of the fraction, by the Stern-Brocot
-/// tree), slower by less than one part in 2^12.
+/// tree), slower by less than one part in 2^11 with bursts to 2^40.
 WEIR_DECL bucket_rate rate_of(std::uint64_t limit, std::chrono::microseconds window, std::uint64_t burst) noexcept;
 
 /// The token bucket of one rule and one key in memory: what lua/rate_check.lua keeps in Redis. It keeps what is owed,
