@@ -1,6 +1,7 @@
 #include "admin/server.hpp"
 
 #include "config/values.hpp"
+#include "proxy/bearer.hpp"
 
 #include <weir/http/problem.hpp>
 
@@ -14,7 +15,6 @@
 #include <boost/beast/core.hpp>
 #include <boost/beast/http.hpp>
 #include <nlohmann/json.hpp>
-#include <openssl/crypto.h>
 #include <prometheus/text_serializer.h>
 
 #include <csignal>
@@ -58,10 +58,6 @@ response problem(request const& to, bhttp::status status, std::string_view detai
     what.detail = detail;
     http::append_problem(body, what);
     return answer(to, status, http::problem_content_type, body + '\n');
-}
-
-bool same_secret(std::string_view a, std::string_view b) noexcept {
-    return a.size() == b.size() && CRYPTO_memcmp(a.data(), b.data(), a.size()) == 0;
 }
 
 /// A thread without signals: they belong to the thread that waits for them.
@@ -177,12 +173,8 @@ private:
     }
 
     bool allowed(request const& asked) const {
-        if (options_.token.empty())
-            return true;
         auto const field = asked[bhttp::field::authorization];
-        std::string_view const given{field.data(), field.size()};
-        constexpr std::string_view scheme = "Bearer ";
-        return given.starts_with(scheme) && same_secret(given.substr(scheme.size()), options_.token);
+        return proxy::bears_token({field.data(), field.size()}, options_.token);
     }
 
     response readiness(request const& asked) const {

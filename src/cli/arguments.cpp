@@ -132,6 +132,8 @@ void add_serve(CLI::App& parent, chosen& result) {
                   "Start even while Redis cannot be reached, deciding by --on-redis-failure until it can");
     app->add_option("--admin", options->admin, "Where operators and Prometheus connect (127.0.0.1:9900)")
         ->type_name("ADDRESS:PORT");
+    app->add_option("--decision", options->decision, "Where the decision service is asked (none)")
+        ->type_name("ADDRESS:PORT");
     app->add_option("-w,--workers", options->workers, "Threads; 0: one a core")->type_name("N");
     app->add_option("--access-log", options->access_log, "File to append to, - for standard output, or off")
         ->type_name("FILE");

@@ -20,6 +20,7 @@ struct serve_options {
     std::string on_redis_failure;
     std::string redis;
     std::string admin;
+    std::string decision;
     std::string workers;
     std::string access_log;
     std::string log_level = "info";

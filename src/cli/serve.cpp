@@ -190,9 +190,13 @@ int run_command(serve_options const& options, bool json) {
         server.start();
         admin = admin::start(settings, server);
     } catch (proxy::address_in_use const& e) {
+        if (!e.index())
+            throw failure(
+                "listen", e.what(),
+                another_address(options.decision.empty(), options.config_file, "--decision", "/decision/address"));
         throw failure("listen", e.what(),
                       another_address(options.listen.empty(), options.config_file, "--listen",
-                                      "/listen/" + std::to_string(e.index()) + "/address"));
+                                      "/listen/" + std::to_string(*e.index()) + "/address"));
     } catch (admin::address_in_use const& e) {
         bool const in_file = options.admin.empty() && !options.config_file.empty();
         throw failure("listen", e.what(), another_address(in_file, options.config_file, "--admin", "/admin/address"));
@@ -206,6 +210,11 @@ int run_command(serve_options const& options, bool json) {
     for (auto const& at : server.endpoints()) {
         auto address = config::format_endpoint({at.address().to_string(), at.port()});
         to.write(log::level::info, "listening on " + address, {{"event", "listening"}, {"address", address}});
+    }
+    if (auto const& at = server.decision_endpoint()) {
+        auto address = config::format_endpoint({at->address().to_string(), at->port()});
+        to.write(log::level::info, "deciding at http://" + address,
+                 {{"event", "decision_listening"}, {"address", address}});
     }
     auto const side = admin->endpoint();
     auto const side_text = config::format_endpoint({side.address().to_string(), side.port()});

@@ -48,6 +48,11 @@ void apply_overrides(serve_options const& options, flag_reader& flags, config::c
     flags.each("--listen", options.listen,
                [&](std::string const& text) { out.listen.push_back(config::parse_endpoint(text)); });
     flags.one("--admin", options.admin, [&](std::string const& text) { out.admin = config::parse_endpoint(text); });
+    flags.one("--decision", options.decision, [&](std::string const& text) {
+        if (!out.decision)
+            out.decision.emplace();
+        out.decision->address = config::parse_endpoint(text);
+    });
     flags.one("--workers", options.workers, [&](std::string const& text) {
         auto count = config::parse_whole_number(text);
         if (count > 1024)

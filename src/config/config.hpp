@@ -47,6 +47,13 @@ struct redis_settings {
     bool allow_down_at_start = false;
 };
 
+/// The decision service, for proxies and programs that ask before they serve.
+struct decision_settings {
+    endpoint address{"127.0.0.1", 9901};
+    /// What `Authorization: Bearer` must carry in what programs send; empty: nothing is asked for.
+    std::string token;
+};
+
 /// One way to learn who asks; the first that finds something wins.
 struct identity_source {
     enum class type { header, ip };
@@ -90,6 +97,8 @@ struct upstream {
     milliseconds idle_timeout{60000};
 };
 
+inline constexpr std::size_t no_upstream = ~std::size_t{0};
+
 struct route {
     std::string name;
     /// A path, or a prefix when `prefix` is set (written with a trailing `*`, kept without it).
@@ -97,7 +106,7 @@ struct route {
     bool prefix = true;
     /// Empty: every method.
     std::vector<std::string> methods;
-    /// Index into `upstreams`.
+    /// Index into `upstreams`; `no_upstream` where nothing is forwarded, because nothing listens for it.
     std::size_t upstream = 0;
     /// Indices into `limits`, in the order written.
     std::vector<std::size_t> limits;
@@ -118,10 +127,12 @@ struct http_settings {
 enum class rate_limit_headers { draft11, legacy, both, none };
 
 struct config {
+    /// Empty: no proxy, the decision service alone.
     std::vector<endpoint> listen;
     endpoint admin{"127.0.0.1", 9900};
     /// What `Authorization: Bearer` must carry on the admin side; empty: nothing is asked for.
     std::string admin_token;
+    std::optional<decision_settings> decision;
     /// 0: one a core.
     unsigned workers = 0;
     redis_settings redis;

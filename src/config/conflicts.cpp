@@ -29,6 +29,12 @@ bool collide(endpoint const& a, endpoint const& b) {
     return first == second || (first.is_v4() == second.is_v4() && (first.is_unspecified() || second.is_unspecified()));
 }
 
+bool open_to_network(endpoint const& address) {
+    boost::system::error_code failed;
+    auto ip = asio::ip::make_address(address.host, failed);
+    return !failed && !ip.is_loopback();
+}
+
 void check_addresses(config const& value, std::vector<issue>& issues) {
     for (std::size_t i = 0; i < value.listen.size(); ++i)
         for (std::size_t j = 0; j < i; ++j)
@@ -40,12 +46,28 @@ void check_addresses(config const& value, std::vector<issue>& issues) {
         if (collide(value.admin, value.listen[i]))
             issues.push_back({severity::error, at("listen", i, "address"), 0, 0,
                               "the same address as the admin side (" + format_endpoint(value.admin) + ")"});
-    boost::system::error_code failed;
-    auto admin = asio::ip::make_address(value.admin.host, failed);
-    if (!failed && !admin.is_loopback() && value.admin_token.empty())
+    if (open_to_network(value.admin) && value.admin_token.empty())
         issues.push_back({severity::error, "/admin/address", 0, 0,
                           "the admin side would be open to the network (" + format_endpoint(value.admin) +
                               "): set /admin/token, or listen on 127.0.0.1"});
+}
+
+void check_decision(config const& value, std::vector<issue>& issues) {
+    if (!value.decision)
+        return;
+    auto const& address = value.decision->address;
+    auto refuse = [&](std::string const& why) { issues.push_back({severity::error, "/decision/address", 0, 0, why}); };
+    if (collide(address, value.admin))
+        refuse("the same address as the admin side (" + format_endpoint(value.admin) + ")");
+    for (std::size_t i = 0; i < value.listen.size(); ++i)
+        if (collide(address, value.listen[i]))
+            refuse("the same address as /listen/" + std::to_string(i) + " (" + format_endpoint(value.listen[i]) + ")");
+    if (open_to_network(address) && value.decision->token.empty())
+        refuse("the decision service would be open to the network (" + format_endpoint(address) +
+               "): set /decision/token, or listen on 127.0.0.1");
+    if (value.trusted_proxies.empty())
+        issues.push_back({severity::warning, "/decision", 0, 0,
+                          "no peer is in trusted_proxies, so that /authorize refuses everybody"});
 }
 
 /// A route's pattern as requests are compared with it.
@@ -159,6 +181,7 @@ void check_identity(config const& value, std::vector<issue>& issues) {
 std::vector<issue> find_conflicts(config const& value) {
     std::vector<issue> issues;
     check_addresses(value, issues);
+    check_decision(value, issues);
     check_identity(value, issues);
     check_limits(value, issues);
     check_unused_upstreams(value, issues);

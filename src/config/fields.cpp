@@ -23,20 +23,27 @@ constexpr std::array listen_fields{
     field<endpoint>{"tls", nullptr, {}, "terminate TLS in front of weir"},
 };
 
+void read_token(reader& in, node const& v, std::string& out) {
+    auto text = read_text(in, v);
+    if (!text)
+        return;
+    auto visible = std::all_of(text->begin(), text->end(), [](char c) { return c > ' ' && c < 127; });
+    if (!text->empty() && (text->size() < 16 || text->size() > 512 || !visible))
+        in.error(v, "must be 16 to 512 visible ASCII characters: openssl rand -hex 32 makes a good one");
+    out = std::move(*text);
+}
+
 constexpr std::array admin_fields{
     field<config>{"address",
                   [](reader& in, node const& v, config& out) { set_parsed(in, v, out.admin, parse_endpoint); }},
-    field<config>{"token",
-                  [](reader& in, node const& v, config& out) {
-                      auto text = read_text(in, v);
-                      if (!text)
-                          return;
-                      auto visible = std::all_of(text->begin(), text->end(), [](char c) { return c > ' ' && c < 127; });
-                      if (!text->empty() && (text->size() < 16 || text->size() > 512 || !visible))
-                          in.error(v,
-                                   "must be 16 to 512 visible ASCII characters: openssl rand -hex 32 makes a good one");
-                      out.admin_token = std::move(*text);
-                  }},
+    field<config>{"token", [](reader& in, node const& v, config& out) { read_token(in, v, out.admin_token); }},
+};
+
+constexpr std::array decision_fields{
+    field<decision_settings>{"address", [](reader& in, node const& v,
+                                           decision_settings& out) { set_parsed(in, v, out.address, parse_endpoint); }},
+    field<decision_settings>{"token",
+                             [](reader& in, node const& v, decision_settings& out) { read_token(in, v, out.token); }},
 };
 
 void read_redis_url(reader& in, node const& v, redis_settings& out) {
@@ -368,7 +375,7 @@ constexpr std::array route_fields{
                                read_method(in, element, out.value.methods);
                            });
                        }},
-    field<route_draft>{"upstream", read_route_upstream, presence::required},
+    field<route_draft>{"upstream", read_route_upstream},
     field<route_draft>{"limits", read_route_limits},
     field<route_draft>{"lock"},
     field<route_draft>{"circuit"},
@@ -445,6 +452,10 @@ void read_upstreams(reader& in, node const& v, config& out) {
 void read_routes(reader& in, node const& v, config& out) {
     read_array(in, v, 1, [&](node const& element, std::size_t) {
         route_draft draft{{}, out};
+        draft.value.upstream = no_upstream;
+        bool const serves = !out.decision || !out.listen.empty();
+        if (serves && element.is_object() && !find_member(element, "upstream"))
+            in.error(element, missing("upstream"));
         draft.value.path.clear(); // what cannot be read must not seem to cover others
         read_object(in, element, draft, route_fields);
         out.routes.push_back(std::move(draft.value));
@@ -462,14 +473,16 @@ void read_access_log(reader& in, node const& v, config& out) {
 /// Routes come last in this table, since they refer to the rest.
 constexpr std::array document_fields{
     field<config>{"$schema", [](reader& in, node const& v, config&) { read_text(in, v); }},
-    field<config>{"listen", read_listen, presence::required},
+    field<config>{"listen", read_listen},
     field<config>{"admin", [](reader& in, node const& v, config& out) { read_object(in, v, out, admin_fields); }},
+    field<config>{"decision", [](reader& in, node const& v,
+                                 config& out) { read_object(in, v, out.decision.emplace(), decision_fields); }},
     field<config>{"workers", [](reader& in, node const& v, config& out) { set_number(in, v, out.workers, 0, 1024); }},
     field<config>{"redis", read_redis},
     field<config>{"trusted_proxies", read_trusted_proxies},
     field<config>{"identity", read_identity},
     field<config>{"limits", read_limits},
-    field<config>{"upstreams", read_upstreams, presence::required},
+    field<config>{"upstreams", read_upstreams},
     field<config>{"routes", read_routes, presence::required},
     field<config>{"http", [](reader& in, node const& v, config& out) { read_object(in, v, out.http, http_fields); }},
     field<config>{"rate_limit_headers", [](reader& in, node const& v,
@@ -477,7 +490,6 @@ constexpr std::array document_fields{
     field<config>{"drain", [](reader& in, node const& v,
                               config& out) { set_duration(in, v, out.drain, milliseconds{0}, hours{1}); }},
     field<config>{"access_log", read_access_log},
-    field<config>{"decision"},
     field<config>{"circuits"},
     field<config>{"locks"},
     field<config>{"session"},
@@ -503,13 +515,22 @@ object_fields describe(std::string_view definition, std::array<field<T>, N> cons
 
 } // namespace
 
-void read_document(reader& in, node const& root, config& out) { read_object(in, root, out, document_fields); }
+void read_document(reader& in, node const& root, config& out) {
+    // The decision service alone needs no proxy.
+    bool const serves = !find_member(root, "decision") || find_member(root, "listen");
+    for (std::string_view name : {"listen", "upstreams"})
+        if (serves && root.is_object() && !find_member(root, name))
+            in.error(root, missing(name));
+    read_object(in, root, out, document_fields);
+}
 
 std::vector<object_fields> describe_fields() {
     return {
-        describe("", document_fields),         describe("listen", listen_fields),     describe("admin", admin_fields),
-        describe("redis", redis_fields),       describe("identity", identity_fields), describe("limit", limit_fields),
-        describe("upstream", upstream_fields), describe("timeouts", timeout_fields),  describe("route", route_fields),
+        describe("", document_fields),        describe("listen", listen_fields),
+        describe("admin", admin_fields),      describe("decision", decision_fields),
+        describe("redis", redis_fields),      describe("identity", identity_fields),
+        describe("limit", limit_fields),      describe("upstream", upstream_fields),
+        describe("timeouts", timeout_fields), describe("route", route_fields),
         describe("http", http_fields),
     };
 }

@@ -28,8 +28,10 @@ void check_members(reader& in, node const& object, std::vector<field_name> const
     }
     for (auto const& f : fields)
         if (f.required && !find_member(object, f.name))
-            in.error(object, "the field \"" + std::string(f.name) + "\" is missing");
+            in.error(object, missing(f.name));
 }
+
+std::string missing(std::string_view field) { return "the field \"" + std::string(field) + "\" is missing"; }
 
 node const* find_member(node const& object, std::string_view key) noexcept {
     for (auto const& m : object.members)

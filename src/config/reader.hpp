@@ -90,6 +90,9 @@ std::vector<field_name> names_of(std::array<field<T>, N> const& fields) {
 /// Complains of members that are unknown or refused, and of required ones that are absent.
 void check_members(reader& in, node const& object, std::vector<field_name> const& fields);
 
+/// The complaint about a field that is absent.
+std::string missing(std::string_view field);
+
 /// The member of that name, or null.
 node const* find_member(node const& object, std::string_view key) noexcept;
 

@@ -81,7 +81,8 @@ json show_route(config const& whole, route const& value) {
     shown["path"] = format_pattern(value);
     if (!value.methods.empty())
         shown["methods"] = value.methods;
-    shown["upstream"] = whole.upstreams.at(value.upstream).name;
+    if (value.upstream != no_upstream)
+        shown["upstream"] = whole.upstreams.at(value.upstream).name;
     shown["limits"] = show_list(value.limits, [&](std::size_t index) { return whole.limits.at(index).rule.name; });
     return shown;
 }
@@ -117,6 +118,9 @@ json show(config const& value) {
     json shown;
     shown["listen"] = show_list(value.listen, [](endpoint const& e) { return json{{"address", format_endpoint(e)}}; });
     shown["admin"] = {{"address", format_endpoint(value.admin)}, {"token", value.admin_token.empty() ? "" : masked}};
+    if (value.decision)
+        shown["decision"] = {{"address", format_endpoint(value.decision->address)},
+                             {"token", value.decision->token.empty() ? "" : masked}};
     shown["workers"] = value.workers;
     shown["redis"] = show_redis(value.redis);
     shown["trusted_proxies"] = show_list(value.trusted_proxies, format_network);

@@ -48,7 +48,7 @@ awaitable<bool> admission::decide(exchange& x, http::client_address const& clien
         x.detail = "the limits could not be asked: " + ec.message();
         co_return false;
     }
-    count(x);
+    count(limits, x.decision);
     tell(x);
     if (!x.decision.allowed)
         explain(x);
@@ -113,10 +113,9 @@ std::uint64_t admission::cost_of(config::limit const& limit, exchange const& x) 
     return valid ? cost : limit.cost;
 }
 
-void admission::count(exchange const& x) noexcept {
-    auto const& limits = config_.routes[x.route].limits;
-    for (std::size_t i = 0; i < x.decision.rules.size(); ++i)
-        counts_.rules[limits[i]].decisions[x.decision.rules[i].outcome].increment();
+void admission::count(std::span<std::size_t const> limits, decision const& made) noexcept {
+    for (std::size_t i = 0; i < made.rules.size(); ++i)
+        counts_.rules[limits[i]].decisions[made.rules[i].outcome].increment();
 }
 
 void admission::tell(exchange& x) const {

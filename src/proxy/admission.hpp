@@ -8,6 +8,7 @@
 #include <weir/metrics/blocks.hpp>
 #include <weir/rate_limit/limiter.hpp>
 
+#include <span>
 #include <string>
 #include <vector>
 
@@ -32,13 +33,17 @@ public:
     /// Precondition: `x.route` is a route, `x.target` and `x.request` are complete.
     awaitable<bool> decide(exchange& x, http::client_address const& client);
 
+    /// Counts what was decided in the metrics. `limits` are indices into the configuration's, one a rule of `made`.
+    void count(std::span<std::size_t const> limits, decision const& made) noexcept;
+
+    limiter& rules() noexcept { return limiter_; }
+
 private:
     std::string_view identify(exchange const& x, http::client_address const& client) const noexcept;
     key_part user_of(config::limit const& limit, exchange const& x, http::client_address const& client,
                      std::string& composed) const;
     key_part endpoint_of(config::limit const& limit, exchange const& x) const noexcept;
     static std::uint64_t cost_of(config::limit const& limit, exchange const& x) noexcept;
-    void count(exchange const& x) noexcept;
     void tell(exchange& x) const;
     void explain(exchange& x) const;
 

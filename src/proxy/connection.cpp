@@ -1,6 +1,6 @@
 #include "proxy/connection.hpp"
 
-#include "proxy/refusal.hpp"
+#include "proxy/head_writer.hpp"
 
 #include <boost/asio/socket_base.hpp>
 
@@ -11,6 +11,8 @@ namespace {
 /// closed: closing at once would reset it, and the answer might be lost (RFC 9112 9.6).
 constexpr std::chrono::seconds linger_for{2};
 constexpr std::size_t linger_bytes = std::size_t{1} << 20;
+
+constexpr std::string_view every_method = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
 
 /// While draining, a client that keeps a connection may use it once more within this time; then it is closed.
 constexpr std::chrono::seconds drain_grace{1};
@@ -36,12 +38,16 @@ asio::ip::address unmapped(asio::ip::address const& address) {
 connection::connection(services& all, tcp_socket socket, tcp::endpoint const& peer)
     : services_(all)
     , client_(std::move(socket), all.wheel, all.config.http.write_timeout)
-    , peer_(unmapped(peer.address()))
-    , peer_text_(peer_.to_string()) {}
+    , peer_text_(unmapped(peer.address()).to_string())
+    , peer_(unmapped(peer.address())) {}
 
 awaitable<void> connection::run() {
     client_.set_owner(weak_from_this());
     while (co_await read_head()) {
+        auto& x = *exchange_;
+        choose_request_id(x.request, services_.ids, x.request_id);
+        x.keep_alive = x.request.keep_alive && !services_.draining;
+        find_client();
         bool const again = co_await serve();
         end_exchange();
         if (!again)
@@ -146,39 +152,6 @@ awaitable<bool> connection::read_head() {
     }
 }
 
-awaitable<bool> connection::serve() {
-    auto& x = *exchange_;
-    choose_request_id(x.request, services_.ids, x.request_id);
-    x.keep_alive = x.request.keep_alive && !services_.draining;
-    find_client();
-    if (auto const why = check(); why.status != 0) {
-        bool const known_end = why.status == 404 || why.status == 405;
-        bool const keep = known_end && co_await skip_body();
-        co_return co_await refuse(why, keep);
-    }
-    if (services_.admission && !co_await services_.admission->decide(x, client_address_)) {
-        bool const keep = co_await skip_body();
-        co_return co_await refuse({x.status, {}}, keep);
-    }
-    co_return co_await forward();
-}
-
-connection::verdict connection::check() {
-    auto& x = *exchange_;
-    http::refusal why;
-    if (!http::canonicalize(x.request.target, x.target, why))
-        return {why.status, why.reason};
-    if (x.request.framing == http::body_framing::length && x.request.content_length > services_.config.http.max_body)
-        return {413, "the body is over the limit"};
-    auto const found = services_.routes.find(x.target.key, x.request.method);
-    x.route = found.route;
-    if (found.route != router::none)
-        return {};
-    if (found.path_known)
-        return {405, "no route takes this method here"};
-    return {404, "no route takes this path"};
-}
-
 void connection::find_client() {
     // Only what a trusted proxy forwards can differ from one request to the next.
     if (client_known_ && !client_address_.peer_trusted)
@@ -213,67 +186,52 @@ awaitable<bool> connection::skip_body() {
     co_return body.finished();
 }
 
-awaitable<bool> connection::forward() {
-    auto& x = *exchange_;
-    forwarder way(services_, client_, x, {peer_text_, client_address_.peer_trusted});
-    auto const outcome = co_await way.run();
-    if (x.forwarded != boot_clock::time_point{})
-        x.upstream_time = boot_clock::now() - x.forwarded;
-    x.upstream_error = outcome.kind;
-    x.surplus = way.surplus();
-    unread_ = !way.request_read();
-    using result = forward_outcome::result;
-    switch (outcome.what) {
-    case result::done:
-        co_return x.keep_alive;
-    case result::refuse:
-        co_return co_await refuse({outcome.status, outcome.reason}, x.keep_alive && way.request_read());
-    case result::cut:
-        unread_ = false;
-        if (x.request.version == 10)
-            reset_on_close(); // its end of the connection is the end of the body: only a reset tells
-        break;
-    case result::gone:
-    case result::stale:
-        unread_ = false;
-        if (x.status == 0)
-            x.status = client_closed;
-        break;
-    }
-    co_return false;
-}
-
-awaitable<bool> connection::refuse(verdict why, bool keep_alive) {
+answer_head connection::begin_answer(unsigned status, bool keep_alive) {
     auto& x = *exchange_;
     if (x.request_id.empty())
         services_.ids.append(x.request_id, 32);
     x.keep_alive = keep_alive && !services_.draining;
-    x.status = why.status;
-    std::string allow;
-    if (why.status == 405)
-        allow = x.target.key.empty() ? "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
-                                     : services_.routes.allow(x.target.key);
-    refusal_answer answer;
-    answer.status = why.status;
-    if (x.detail.empty())
-        x.detail = why.reason;
-    answer.detail = x.detail;
-    answer.request_id = x.request_id;
-    answer.date = services_.date;
-    answer.allow = allow;
-    answer.limit_fields = x.limit_fields;
-    std::array<std::string_view, max_rules_per_check> violated;
-    answer.violated = std::span{violated}.first(name_violated(x, violated));
-    answer.keep_alive = x.keep_alive;
-    answer.client_version = x.request.version;
-    answer.head_only = x.request.verb == boost::beast::http::verb::head;
-    write_refusal(x.reply, answer);
+    x.status = status;
+    answer_head head;
+    head.status = status;
+    head.date = services_.date;
+    head.request_id = x.request_id;
+    head.extra = x.limit_fields;
+    head.keep_alive = x.keep_alive;
+    head.client_version = x.request.version;
+    head.head_only = x.request.verb == boost::beast::http::verb::head;
+    return head;
+}
+
+awaitable<bool> connection::send_reply() {
     gather_list out;
-    out.add(x.reply);
+    out.add(exchange_->reply);
     error_code ec;
     if (!client_.write_now(out, ec))
         ec = co_await client_.write(out);
-    co_return !ec && x.keep_alive;
+    co_return !ec && exchange_->keep_alive;
+}
+
+awaitable<bool> connection::refuse(verdict why, bool keep_alive) {
+    auto& x = *exchange_;
+    if (why.sent_as != 0) {
+        x.limit_fields.append("X-Weir-Status: ");
+        append_number(x.limit_fields, why.status);
+        x.limit_fields.append("\r\n");
+    }
+    auto head = begin_answer(why.status, keep_alive);
+    if (why.sent_as != 0)
+        head.status = why.sent_as;
+    if (why.status == 405)
+        head.allow = why.allow.empty() ? every_method : why.allow;
+    if (!why.fields.empty())
+        head.extra = why.fields;
+    if (x.detail.empty())
+        x.detail = why.reason;
+    std::array<std::string_view, max_rules_per_check> violated;
+    write_refusal(x.reply, head,
+                  {why.status, x.detail, std::span{violated}.first(name_violated(x, violated)), why.errors});
+    co_return co_await send_reply();
 }
 
 awaitable<void> connection::linger() {
@@ -286,11 +244,6 @@ awaitable<void> connection::linger() {
         if (co_await client_.read_more())
             break;
     }
-}
-
-void connection::reset_on_close() noexcept {
-    error_code ignored;
-    client_.socket().set_option(asio::socket_base::linger(true, 0), ignored);
 }
 
 } // namespace weir::proxy

@@ -20,6 +20,9 @@
 
 namespace weir::proxy {
 
+/// The status under which the log files a request whose client did not wait for the answer (nginx's number).
+inline constexpr unsigned client_closed = 499;
+
 /// Everything that belongs to one request and its answer. Taken from the worker when the first byte of a request comes,
 /// given back when its answer is written; keeps its capacity, so that a request allocates nothing.
 struct exchange {

@@ -1,12 +1,12 @@
 #include "proxy/forwarder.hpp"
 
+#include "proxy/collect_body.hpp"
 #include "proxy/framing.hpp"
 
 #include <boost/asio/experimental/awaitable_operators.hpp>
 #include <boost/asio/this_coro.hpp>
 
 #include <algorithm>
-#include <cstring>
 
 // The request on its way up. The answer: forwarder_response.cpp.
 namespace weir::proxy {
@@ -55,7 +55,8 @@ awaitable<forward_outcome> forwarder::collect_body() {
         co_return co_await collect_length(at_hand);
     if (request.framing == body_framing::chunked) {
         auto const collected = collect_chunks(at_hand.size());
-        if (collected.what == result::done && streaming_ && at_hand.empty() && !co_await invite_body())
+        if (collected.what == result::done && streaming_ && at_hand.empty() &&
+            !co_await invite_body(client_, x_.request))
             co_return client_left;
         co_return collected;
     }
@@ -71,30 +72,19 @@ awaitable<forward_outcome> forwarder::collect_length(std::string_view at_hand) {
     body_ = piece.data;
     if (request_body_.finished())
         co_return forward_outcome{};
-    if (at_hand.empty() && !co_await invite_body())
+    if (at_hand.empty() && !co_await invite_body(client_, x_.request))
         co_return client_left;
     x_.up = services_.blocks.take();
     streaming_ = length > buffer_pool::block_size;
     if (streaming_)
         co_return forward_outcome{};
 
-    if (!body_.empty())
-        std::memcpy(x_.up.data(), body_.data(), body_.size());
-    auto have = body_.size();
-    while (!request_body_.finished()) {
-        client_.limit(services_.config.http.body_timeout);
-        std::size_t n = 0;
-        auto const wanted = request_body_.wanted(buffer_pool::block_size - have);
-        auto const ec = co_await client_.read_some({x_.up.data() + have, wanted}, n);
-        client_.unlimited();
-        if (ec)
-            co_return client_.expired() ? body_too_slow : client_left;
-        request_body_.take(x_.up.data() + have, n);
-        have += n;
-        x_.bytes_in += n;
-    }
-    body_ = {x_.up.data(), have};
-    co_return forward_outcome{};
+    http::refusal unused; // a length cannot be malformed
+    auto const end = co_await collect_rest(client_, x_, services_.blocks, request_body_,
+                                           services_.config.http.body_timeout, body_, unused);
+    if (end == collect_end::complete)
+        co_return forward_outcome{};
+    co_return end == collect_end::too_slow ? body_too_slow : client_left;
 }
 
 forward_outcome forwarder::collect_chunks(std::size_t at_hand) {
@@ -111,17 +101,6 @@ forward_outcome forwarder::collect_chunks(std::size_t at_hand) {
     if (streaming_)
         x_.up = services_.blocks.take();
     return {};
-}
-
-awaitable<bool> forwarder::invite_body() {
-    if (!x_.request.expect_continue)
-        co_return true;
-    gather_list out;
-    out.add("HTTP/1.1 100 Continue\r\n\r\n");
-    error_code ec;
-    if (!client_.write_now(out, ec))
-        ec = co_await client_.write(out);
-    co_return !ec;
 }
 
 awaitable<forward_outcome> forwarder::open(bool fresh) {

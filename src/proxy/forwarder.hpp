@@ -29,8 +29,6 @@ struct forward_outcome {
     std::optional<metrics::upstream_error> kind;
 };
 
-/// The status under which the log files a request whose client did not wait for the answer (nginx's number).
-inline constexpr unsigned client_closed = 499;
 inline constexpr std::string_view client_closed_text = "the client closed the connection";
 
 /// Whether a request may be sent twice (RFC 9110 9.2.2).
@@ -71,7 +69,6 @@ private:
     awaitable<forward_outcome> collect_body();
     awaitable<forward_outcome> collect_length(std::string_view at_hand);
     forward_outcome collect_chunks(std::size_t at_hand);
-    awaitable<bool> invite_body();
     awaitable<forward_outcome> open(bool fresh);
     awaitable<forward_outcome> send_and_receive();
     awaitable<forward_outcome> stream_and_receive();

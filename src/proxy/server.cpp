@@ -31,7 +31,8 @@ start_error cannot_listen(tcp::endpoint const& at, error_code ec) {
     return start_error("cannot listen on " + where + ": " + ec.message());
 }
 
-tcp::acceptor open_listener(asio::io_context& io, tcp::endpoint const& at, std::size_t index, bool shared) {
+tcp::acceptor open_listener(asio::io_context& io, tcp::endpoint const& at, std::optional<std::size_t> index,
+                            bool shared) {
     error_code ec;
     tcp::acceptor acceptor(io);
     acceptor.open(at.protocol(), ec);
@@ -110,14 +111,15 @@ void server::start() {
     for (unsigned i = 0; i < worker_count(*config_); ++i)
         workers_.push_back(std::make_unique<worker>(*config_, routes_, addresses, shared_, i, options_.log));
     for (std::size_t i = 0; i < config_->listen.size(); ++i)
-        listen(i);
+        endpoints_.push_back(listen(config_->listen[i], door::proxy, i));
+    if (config_->decision)
+        decision_endpoint_ = listen(config_->decision->address, door::decision, {});
     signals_blocked const blocked;
     for (auto& each : workers_)
         threads_.emplace_back([&each] { each->run(); });
 }
 
-void server::listen(std::size_t index) {
-    auto const& wanted = config_->listen[index];
+tcp::endpoint server::listen(config::endpoint const& wanted, door what, std::optional<std::size_t> index) {
     tcp::endpoint at(asio::ip::make_address(wanted.host), wanted.port);
     asio::io_context io;
     // SO_REUSEPORT would share the port with another weir of the same user without a word. A socket without it finds
@@ -127,9 +129,9 @@ void server::listen(std::size_t index) {
     for (auto& each : workers_) {
         auto acceptor = open_listener(io, at, index, true);
         at = acceptor.local_endpoint();
-        each->listen(at.protocol(), acceptor.release());
+        each->listen(at.protocol(), acceptor.release(), what);
     }
-    endpoints_.push_back(at);
+    return at;
 }
 
 std::vector<std::vector<address_list>> server::resolve_upstreams() const {

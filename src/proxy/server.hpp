@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <memory>
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <thread>
@@ -21,15 +22,15 @@ public:
 /// say, who knows where the address was written.
 class address_in_use : public start_error {
 public:
-    address_in_use(std::string const& address, std::size_t index)
+    address_in_use(std::string const& address, std::optional<std::size_t> index)
         : start_error(address + " is in use")
         , index_(index) {}
 
-    /// Index into `config::listen`.
-    std::size_t index() const noexcept { return index_; }
+    /// Index into `config::listen`; none: it is that of the decision service.
+    std::optional<std::size_t> index() const noexcept { return index_; }
 
 private:
-    std::size_t index_;
+    std::optional<std::size_t> index_;
 };
 
 struct server_options {
@@ -65,6 +66,8 @@ public:
 
     /// Where it listens, with the real ports, in the order of `config::listen`. After start().
     std::vector<tcp::endpoint> const& endpoints() const noexcept { return endpoints_; }
+    /// Where the decision service listens; none where there is none. After start().
+    std::optional<tcp::endpoint> const& decision_endpoint() const noexcept { return decision_endpoint_; }
 
     /// Ends accepting; answers what runs, without keep-alive; breaks off what is not finished after `deadline`. Returns
     /// at once: wait() returns when all is done.
@@ -80,7 +83,7 @@ public:
     void wait();
 
 private:
-    void listen(std::size_t index);
+    tcp::endpoint listen(config::endpoint const& at, door what, std::optional<std::size_t> index);
     std::vector<std::vector<address_list>> resolve_upstreams() const;
 
     std::shared_ptr<config::config const> config_;
@@ -90,6 +93,7 @@ private:
     std::vector<std::unique_ptr<worker>> workers_;
     std::vector<std::thread> threads_;
     std::vector<tcp::endpoint> endpoints_;
+    std::optional<tcp::endpoint> decision_endpoint_;
     std::atomic<bool> draining_{false};
 };
 

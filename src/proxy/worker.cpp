@@ -1,5 +1,8 @@
 #include "proxy/worker.hpp"
 
+#include "proxy/proxied_connection.hpp"
+#include "service/service_connection.hpp"
+
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
 #include <boost/asio/post.hpp>
@@ -10,7 +13,7 @@
 namespace weir::proxy {
 namespace {
 
-std::string_view what(std::exception_ptr const& failure) noexcept {
+std::string_view text_of(std::exception_ptr const& failure) noexcept {
     try {
         std::rethrow_exception(failure);
     } catch (std::exception const& e) {
@@ -60,14 +63,14 @@ void worker::start_limiter(config::config const& config, shared_parts const& sha
 
 worker::~worker() { services_.upstreams.clear(); }
 
-void worker::listen(tcp::acceptor::protocol_type protocol, int listening_socket) {
-    acceptors_.emplace_back(io_, protocol, listening_socket);
+void worker::listen(tcp::acceptor::protocol_type protocol, int listening_socket, door what) {
+    entrances_.push_back({tcp_acceptor{io_, protocol, listening_socket}, what});
 }
 
 void worker::run() {
     asio::co_spawn(io_, tick_loop(), asio::detached);
-    for (auto& acceptor : acceptors_)
-        asio::co_spawn(io_, accept_loop(acceptor), asio::detached);
+    for (auto& each : entrances_)
+        asio::co_spawn(io_, accept_loop(each), asio::detached);
     io_.run();
     services_.log.flush();
 }
@@ -95,7 +98,7 @@ void worker::stop() {
 
 void worker::close_acceptors() {
     error_code ec;
-    for (auto& acceptor : acceptors_) {
+    for (auto& [acceptor, what] : entrances_) {
         // Clients whose connection the kernel has accepted already are served, not reset.
         acceptor.non_blocking(true, ec);
         while (!ec) {
@@ -103,7 +106,7 @@ void worker::close_acceptors() {
             tcp_socket socket(io_);
             acceptor.accept(socket, peer, ec);
             if (!ec)
-                open(std::move(socket), peer);
+                open(std::move(socket), peer, what);
         }
         acceptor.close(ec);
     }
@@ -115,13 +118,13 @@ void worker::abort_connections() {
         each.abort();
 }
 
-awaitable<void> worker::accept_loop(tcp_acceptor& acceptor) {
-    while (acceptor.is_open()) {
+awaitable<void> worker::accept_loop(entrance& from) {
+    while (from.acceptor.is_open()) {
         tcp::endpoint peer;
         tcp_socket socket(io_);
-        auto [ec] = co_await acceptor.async_accept(socket, peer, use_result);
+        auto [ec] = co_await from.acceptor.async_accept(socket, peer, use_result);
         if (!ec) {
-            open(std::move(socket), peer);
+            open(std::move(socket), peer, from.what);
         } else if (is_out_of_resources(ec)) {
             log_(log_level::error, "cannot accept connections: " + ec.message() + ": raise the limit of open files");
             for (auto& pool : services_.upstreams)
@@ -132,15 +135,19 @@ awaitable<void> worker::accept_loop(tcp_acceptor& acceptor) {
     }
 }
 
-void worker::open(tcp_socket socket, tcp::endpoint const& peer) {
+void worker::open(tcp_socket socket, tcp::endpoint const& peer, door what) {
     error_code ec;
     socket.non_blocking(true, ec);
     socket.set_option(tcp::no_delay(true), ec);
-    auto made = std::make_shared<connection>(services_, std::move(socket), peer);
+    std::shared_ptr<connection> made;
+    if (what == door::decision)
+        made = std::make_shared<service::service_connection>(services_, std::move(socket), peer);
+    else
+        made = std::make_shared<proxied_connection>(services_, std::move(socket), peer);
     connections_.push_back(*made);
     asio::co_spawn(io_, made->run(), [this, made](std::exception_ptr const& failure) {
         if (failure)
-            log_(log_level::error, "a connection ended by an exception: " + std::string(what(failure)));
+            log_(log_level::error, "a connection ended by an exception: " + std::string(text_of(failure)));
     });
 }
 

@@ -25,6 +25,9 @@ struct shared_parts {
     std::shared_ptr<metrics::registry> metrics;
 };
 
+/// What is served to whoever connects to an address.
+enum class door { proxy, decision };
+
 /// One thread's share of the proxy: its own loop, acceptors, connections, upstream pools and clock.
 class worker {
 public:
@@ -37,7 +40,7 @@ public:
     ~worker();
 
     /// Takes a listening socket. Before run().
-    void listen(tcp::acceptor::protocol_type protocol, int listening_socket);
+    void listen(tcp::acceptor::protocol_type protocol, int listening_socket, door what);
 
     /// Serves on the calling thread until stopped or drained.
     void run();
@@ -52,9 +55,14 @@ private:
     using timer =
         asio::basic_waitable_timer<std::chrono::steady_clock, asio::wait_traits<std::chrono::steady_clock>, executor>;
 
-    awaitable<void> accept_loop(tcp_acceptor& acceptor);
+    struct entrance {
+        tcp_acceptor acceptor;
+        door what;
+    };
+
+    awaitable<void> accept_loop(entrance& from);
     awaitable<void> tick_loop();
-    void open(tcp_socket socket, tcp::endpoint const& peer);
+    void open(tcp_socket socket, tcp::endpoint const& peer, door what);
     void close_acceptors();
     void abort_connections();
     void update_date();
@@ -66,7 +74,7 @@ private:
     services services_;
     boost::intrusive::list<connection, boost::intrusive::constant_time_size<false>> connections_;
     asio::io_context io_;
-    std::deque<tcp_acceptor> acceptors_;
+    std::deque<entrance> entrances_;
     redis_metrics redis_metrics_;
     std::optional<redis::client> redis_;
     std::optional<limiter> limiter_;

@@ -66,9 +66,11 @@ bool read_some(int& pipe, std::string& into) {
 
 } // namespace
 
-program::program(std::vector<std::string> const& arguments, variables environment) {
-    std::vector<std::string> words;
-    words.emplace_back(WEIR_PROGRAM);
+program::program(std::vector<std::string> const& arguments, variables environment)
+    : program(WEIR_PROGRAM, arguments, std::move(environment)) {}
+
+program::program(std::string const& executable, std::vector<std::string> const& arguments, variables environment) {
+    std::vector<std::string> words{executable};
     words.insert(words.end(), arguments.begin(), arguments.end());
     auto values = environment_of(std::move(environment));
     auto out = make_pipe();
@@ -78,15 +80,15 @@ program::program(std::vector<std::string> const& arguments, variables environmen
     ::posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
     ::posix_spawn_file_actions_adddup2(&actions, out[1], STDOUT_FILENO);
     ::posix_spawn_file_actions_adddup2(&actions, err[1], STDERR_FILENO);
-    auto failed =
-        ::posix_spawn(&pid_, WEIR_PROGRAM, &actions, nullptr, pointers(words).data(), pointers(values).data());
+    auto failed = ::posix_spawnp(&pid_, executable.c_str(), &actions, nullptr, pointers(words).data(),
+                                 pointers(values).data());
     ::posix_spawn_file_actions_destroy(&actions);
     ::close(out[1]);
     ::close(err[1]);
     out_pipe_ = out[0];
     err_pipe_ = err[0];
     if (failed)
-        throw std::system_error(failed, std::generic_category(), WEIR_PROGRAM);
+        throw std::system_error(failed, std::generic_category(), executable);
 }
 
 program::~program() {

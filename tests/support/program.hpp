@@ -16,6 +16,8 @@ public:
     using variables = std::map<std::string, std::string>;
 
     explicit program(std::vector<std::string> const& arguments, variables environment = {});
+    /// A run of another program, found by PATH.
+    program(std::string const& executable, std::vector<std::string> const& arguments, variables environment = {});
     program(program const&) = delete;
     program& operator=(program const&) = delete;
     ~program();

@@ -127,14 +127,13 @@ TEST(config_load, a_key_written_twice_is_an_error_that_names_the_first) {
 }
 
 TEST(config_load, what_belongs_to_later_versions_is_refused_by_name_and_never_ignored) {
-    EXPECT_THAT(culprits(R"({"listen":[{"address":"127.0.0.1:0","tls":{}}],"decision":{},"circuits":{},"locks":{},
+    EXPECT_THAT(culprits(R"({"listen":[{"address":"127.0.0.1:0","tls":{}}],"circuits":{},"locks":{},
             "identity":[{"jwt":{}},{"api_key":{}}],
             "limits":{"a":{"limit":1,"window":"1s","burst":3,"shadow":true,"penalty":{},"overrides":{},
                            "algorithm":"token_bucket","per":["jwt:sub"],"cost":{"reserve":1}}},
             "upstreams":{"api":{"targets":["http://a"],"balance":"least_request","circuit":"c","retries":{},"health":{}}},
             "routes":[{"name":"all","path":"/*","upstream":"api","lock":"session","limits":["a"]}]})"),
                 ElementsAre(HasSubstr("/listen/0/tls: not supported by this version"),
-                            HasSubstr("/decision: not supported by this version"),
                             HasSubstr("/circuits: not supported by this version"),
                             HasSubstr("/locks: not supported by this version"),
                             HasSubstr("/identity/0/jwt: not supported by this version"),
@@ -160,6 +159,34 @@ TEST(config_load, missing_parts_are_named) {
     EXPECT_THAT(culprits("[]"), ElementsAre(": must be an object, not an array"));
     EXPECT_THAT(culprits(R"({"listen":[],"upstreams":{},"routes":[]})"),
                 ElementsAre("/listen: must not be empty", "/routes: must not be empty"));
+}
+
+TEST(config_load, the_decision_service_alone_needs_no_proxy) {
+    auto const alone = R"("trusted_proxies":["10.0.0.0/8"],"routes":[{"name":"all","path":"/*"}])";
+    auto result = load_text(std::string(R"({"decision":{"address":"127.0.0.1:0"},)") + alone + "}");
+    ASSERT_TRUE(result.value) << to_string(result.issues.at(0), "f");
+    EXPECT_TRUE(result.value->listen.empty());
+    EXPECT_EQ(result.value->decision->address, (endpoint{"127.0.0.1", 0}));
+    EXPECT_EQ(result.value->routes[0].upstream, no_upstream);
+    EXPECT_THAT(culprits(std::string(R"({"decision":{},"listen":[{"address":"127.0.0.1:1"}],)") + alone + "}"),
+                ElementsAre(R"(: the field "upstreams" is missing)", R"(/routes/0: the field "upstream" is missing)"));
+    EXPECT_EQ(load_text(std::string(R"({"decision":{},)") + alone + "}").value->decision->address,
+              (endpoint{"127.0.0.1", 9901}));
+}
+
+TEST(config_load, a_decision_service_open_to_the_network_needs_a_token) {
+    auto const trusts = std::string(R"(,"trusted_proxies":["10.0.0.0/8"])");
+    EXPECT_THAT(culprits(with(trusts + R"(,"decision":{"address":"0.0.0.0:9901"})")),
+                ElementsAre(HasSubstr("/decision/address: the decision service would be open to the network")));
+    EXPECT_THAT(culprits(with(trusts + R"(,"decision":{"address":"0.0.0.0:9901","token":"0123456789abcdef"})")),
+                IsEmpty());
+    EXPECT_THAT(culprits(with(trusts + R"(,"decision":{"token":"short"})")),
+                ElementsAre(AllOf(HasSubstr("/decision/token: must be 16 to 512"), Not(HasSubstr("short")))));
+    EXPECT_THAT(culprits(with(trusts + R"(,"decision":{"address":"127.0.0.1:9900"})")),
+                ElementsAre(HasSubstr("/decision/address: the same address as the admin side")));
+    EXPECT_THAT(
+        culprits(with(R"(,"decision":{})")),
+        ElementsAre(HasSubstr("/decision: no peer is in trusted_proxies, so that /authorize refuses everybody")));
 }
 
 TEST(config_load, environment_variables_stand_for_strings_and_numbers) {

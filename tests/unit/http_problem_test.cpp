@@ -70,4 +70,17 @@ TEST(http_problem, knows_the_phrases_of_statuses) {
     EXPECT_EQ(status_phrase(799), "Unknown");
 }
 
+TEST(http_problem, tells_what_is_wrong_and_where) {
+    std::array const errors{problem_error{"/0/cost", "must be \"whole\""}, problem_error{"", "x"}};
+    problem what;
+    what.status = 400;
+    what.errors = errors;
+    std::string text;
+    append_problem(text, what);
+    auto const json = nlohmann::json::parse(text);
+    EXPECT_EQ(json.at("errors").at(0).at("pointer"), "/0/cost");
+    EXPECT_EQ(json.at("errors").at(0).at("detail"), "must be \"whole\"");
+    EXPECT_EQ(json.at("errors").at(1).at("pointer"), "");
+}
+
 } // namespace

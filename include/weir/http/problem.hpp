@@ -15,6 +15,13 @@ inline constexpr std::string_view problem_content_type = "application/problem+js
 inline constexpr std::string_view quota_exceeded_type =
     "https://iana.org/assignments/http-problem-types#quota-exceeded";
 
+/// One thing that is wrong in what a client sent (RFC 9457 section 3, the extension member `errors`).
+struct problem_error {
+    /// Where: a JSON pointer (RFC 6901); empty is the whole document.
+    std::string_view pointer;
+    std::string_view detail;
+};
+
 /// What a client is told when it gets no answer from the upstream (RFC 9457).
 struct problem {
     unsigned status = 500;
@@ -28,6 +35,8 @@ struct problem {
     std::string_view request_id = {};
     /// Names of the rules that refused; none leaves the member out.
     std::span<std::string_view const> violated_policies = {};
+    /// None leaves the member out.
+    std::span<problem_error const> errors = {};
 };
 
 /// The standard phrase of a status; "Unknown" when it has none.

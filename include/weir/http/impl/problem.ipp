@@ -43,6 +43,16 @@ WEIR_DECL void append_problem(std::string& out, problem const& what) {
         }
         out += ']';
     }
+    if (!what.errors.empty()) {
+        out += ",\"errors\":[";
+        for (auto const& each : what.errors) {
+            out += &each == what.errors.data() ? "{\"pointer\":" : ",{\"pointer\":";
+            append_json_string(out, each.pointer);
+            member("detail", each.detail);
+            out += '}';
+        }
+        out += ']';
+    }
     member("request_id", what.request_id);
     out += '}';
 }

@@ -1,0 +1,144 @@
+#include "service/check_batch.hpp"
+
+#include "config/values.hpp"
+#include "proxy/head_writer.hpp"
+
+#include <weir/http/json_string.hpp>
+
+namespace weir::service {
+namespace {
+
+using proxy::append_number;
+
+key_part user_of(config::limit const& limit, check_item const& item) {
+    return limit.per.front().from == config::per_part::type::everyone ? key_part::any() : key_part{item.user};
+}
+
+void append_bool(std::string& out, std::string_view name, bool value) {
+    out.append(name).append(value ? "true" : "false");
+}
+
+/// Milliseconds; null stands for never.
+void append_time(std::string& out, std::string_view name, std::chrono::milliseconds time) {
+    out.append(name);
+    if (time == never)
+        out.append("null");
+    else
+        append_number(out, static_cast<std::uint64_t>(std::max<std::int64_t>(0, time.count())));
+}
+
+void append_rule(std::string& out, rule_decision const& said) {
+    out.append(R"({"rule":)");
+    http::append_json_string(out, said.rule->name);
+    append_bool(out, R"(,"allowed":)", said.allowed);
+    out.append(R"(,"outcome":")").append(to_string(said.outcome)).append(R"(","limit":)");
+    append_number(out, said.limit);
+    append_time(out, R"(,"window_ms":)", said.window);
+    out.append(R"(,"remaining":)");
+    append_number(out, said.remaining);
+    append_bool(out, R"(,"never":)", said.retry_after == never);
+    append_time(out, R"(,"retry_after_ms":)", said.retry_after);
+    append_time(out, R"(,"reset_after_ms":)", said.reset_after);
+    out += '}';
+}
+
+void append_decision(std::string& out, decision const& made) {
+    append_bool(out, R"({"allowed":)", made.allowed);
+    auto const& binding = made.rules[made.binding];
+    out.append(R"(,"outcome":")").append(to_string(binding.outcome)).append(R"(","binding":)");
+    http::append_json_string(out, binding.rule->name);
+    append_bool(out, R"(,"never":)", made.retry_after == never);
+    append_time(out, R"(,"retry_after_ms":)", made.retry_after);
+    out.append(R"(,"rules":[)");
+    for (std::size_t i = 0; i < made.rules.size(); ++i) {
+        if (i != 0)
+            out += ',';
+        append_rule(out, made.rules[i]);
+    }
+    out.append("]}");
+}
+
+} // namespace
+
+bool check_batch::read(std::string_view body, config::config const& config) {
+    issues_.clear();
+    count_ = 0;
+    read_check_body(body, body_, issues_);
+    if (!issues_.empty())
+        return false;
+    count_ = body_.items.size();
+    if (checks_.size() < count_)
+        checks_.resize(count_);
+    for (std::size_t i = 0; i < count_; ++i)
+        plan(config, i);
+    return issues_.empty();
+}
+
+bool check_batch::choose_limits(config::config const& config, std::size_t item) {
+    auto const& asked = body_.items[item];
+    auto& limits = checks_[item].limits;
+    limits.clear();
+    if (!asked.rule.empty()) {
+        if (auto const index = config.find_limit(asked.rule)) {
+            limits.push_back(*index);
+            return true;
+        }
+        std::vector<std::string_view> known;
+        for (auto const& each : config.limits)
+            known.push_back(each.rule.name);
+        issues_.push_back({body_.pointer_of(item) + "/rule",
+                           "no limit is called \"" + asked.rule + '"' + config::suggest_name(asked.rule, known)});
+        return false;
+    }
+    if (config.limits.empty() || config.limits.size() > max_rules_per_check) {
+        issues_.push_back({body_.pointer_of(item), "the configuration has " + std::to_string(config.limits.size()) +
+                                                       " limits, and one check asks 1 to " +
+                                                       std::to_string(max_rules_per_check) +
+                                                       ": name one with \"rule\""});
+        return false;
+    }
+    for (std::size_t i = 0; i < config.limits.size(); ++i)
+        limits.push_back(i);
+    return true;
+}
+
+void check_batch::plan(config::config const& config, std::size_t item) {
+    if (!choose_limits(config, item))
+        return;
+    auto const& asked = body_.items[item];
+    auto& check = checks_[item];
+    check.charges.clear();
+    check.path.key.clear();
+    for (auto const index : check.limits) {
+        auto const& limit = config.limits[index];
+        key_part endpoint{asked.endpoint};
+        if (limit.endpoint == config::endpoint_scope::any)
+            endpoint = key_part::any();
+        if (limit.endpoint == config::endpoint_scope::path) {
+            http::refusal why;
+            if (check.path.key.empty() && !http::canonicalize(asked.endpoint, check.path, why)) {
+                issues_.push_back({body_.pointer_of(item) + "/endpoint",
+                                   "the limit \"" + limit.rule.name +
+                                       "\" counts by path, and this is none: " + std::string(why.reason)});
+                return;
+            }
+            endpoint = key_part{check.path.key};
+        }
+        check.charges.push_back({&limit.rule, user_of(limit, asked), endpoint, asked.cost.value_or(limit.cost)});
+    }
+}
+
+void check_batch::append_answer(std::string& out) const {
+    if (body_.array)
+        out += '[';
+    for (auto const& each : checks()) {
+        if (&each != checks_.data())
+            out += ',';
+        append_decision(out, each.decision);
+    }
+    if (body_.array)
+        out += ']';
+    out += '\n';
+}
+
+} // namespace weir::service

@@ -1,0 +1,82 @@
+#pragma once
+
+#include "config/config.hpp"
+#include "proxy/io.hpp"
+#include "service/check_body.hpp"
+
+#include <weir/http/canonical_target.hpp>
+#include <weir/rate_limit/limiter.hpp>
+
+#include <boost/asio/async_result.hpp>
+
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace weir::service {
+
+/// One check, ready to be asked.
+struct planned_check {
+    /// Indices into `config::limits`, one a charge.
+    std::vector<std::size_t> limits;
+    std::vector<charge> charges;
+    http::canonical_target path;
+    weir::decision decision;
+    error_code error;
+};
+
+/// The checks of one `POST /v1/check`, from its body to its answer. Reuse the object: it keeps its capacity.
+///
+/// Thread safety: distinct objects: safe; shared objects: unsafe.
+class check_batch {
+public:
+    /// Reads the body and finds what each check charges. False with `issues()` where something is wrong.
+    /// The configuration must outlive the batch.
+    bool read(std::string_view body, config::config const& config);
+
+    /// What is wrong with the body.
+    std::vector<body_issue> const& issues() const noexcept { return issues_; }
+
+    /// Asks all checks in the same turn of the loop, so that they share a trip to Redis. Completes `void()` when all
+    /// are decided; the batch must live until then.
+    template <class Token>
+    auto async_ask(limiter& rules, Token&& token) {
+        return asio::async_initiate<Token, void()>(
+            [this](auto&& handler, limiter* through) {
+                using state = under_way<std::decay_t<decltype(handler)>>;
+                auto const all = std::make_shared<state>(state{count_, std::forward<decltype(handler)>(handler)});
+                for (auto& each : checks())
+                    through->async_check(each.charges, each.decision, [all, &each](error_code ec) {
+                        each.error = ec;
+                        if (--all->left == 0)
+                            std::move(all->handler)();
+                    });
+            },
+            token, &rules);
+    }
+
+    std::span<planned_check> checks() noexcept { return {checks_.data(), count_}; }
+    std::span<planned_check const> checks() const noexcept { return {checks_.data(), count_}; }
+
+    /// Appends what was decided: an object, or an array of them where the body was one.
+    void append_answer(std::string& out) const;
+
+private:
+    template <class Handler>
+    struct under_way {
+        std::size_t left;
+        Handler handler;
+    };
+
+    void plan(config::config const& config, std::size_t item);
+    bool choose_limits(config::config const& config, std::size_t item);
+
+    check_body body_;
+    std::vector<body_issue> issues_;
+    /// More than are in use, perhaps.
+    std::vector<planned_check> checks_;
+    std::size_t count_ = 0;
+};
+
+} // namespace weir::service

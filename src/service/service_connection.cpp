@@ -1,0 +1,194 @@
+#include "service/service_connection.hpp"
+
+#include "proxy/bearer.hpp"
+#include "proxy/collect_body.hpp"
+#include "service/openapi.hpp"
+#include "service/original_request.hpp"
+
+#include <boost/beast/core/string.hpp>
+
+namespace weir::service {
+namespace {
+
+using boost::beast::http::verb;
+using beast_field = boost::beast::http::field;
+using proxy::awaitable;
+using proxy::connection;
+
+/// Whether a body of that type is JSON: application/json, with parameters or without (RFC 8259 11).
+bool is_json(std::string_view content_type) noexcept {
+    auto type = content_type.substr(0, content_type.find(';'));
+    while (type.ends_with(' ') || type.ends_with('\t'))
+        type.remove_suffix(1);
+    return boost::beast::iequals(type, "application/json");
+}
+
+constexpr std::string_view not_known = "known here: /authorize, /v1/check, /openapi.json";
+constexpr std::string_view not_trusted =
+    "what this peer says of the original request is not believed: it is not in trusted_proxies";
+
+} // namespace
+
+awaitable<bool> service_connection::serve() {
+    auto const target = path_of(exchange_->request.target);
+    auto const path = target.substr(0, target.find('?'));
+    if (path == authorize_path)
+        co_return co_await authorize(target.substr(path.size()));
+    if (path.starts_with(authorize_path) && path[authorize_path.size()] == '/')
+        co_return co_await authorize({}); // a query is the original request's
+    if (path == "/v1/check")
+        co_return co_await check();
+    if (path == "/openapi.json")
+        co_return co_await describe();
+    bool const keep = co_await skip_body();
+    co_return co_await refuse({404, not_known}, keep);
+}
+
+awaitable<bool> service_connection::authorize(std::string_view query) {
+    auto& x = *exchange_;
+    bool const keep = co_await skip_body();
+    bool const known = query.empty() || query == "?refusal=403";
+    verdict why = known ? find_route() : verdict{400, "the one query known here is refusal=403"};
+    if (why.status == 0 && services_.admission && !co_await services_.admission->decide(x, client_address_))
+        why.status = x.status;
+    if (why.status == 0)
+        co_return co_await answer({}, {}, keep);
+    if (known && !query.empty())
+        why.sent_as = 403;
+    co_return co_await refuse(why, keep);
+}
+
+/// What is refused here is 403, whatever the proxy would say: 404 and 405 would speak of the decision service.
+connection::verdict service_connection::find_route() {
+    auto& x = *exchange_;
+    if (!client_address_.peer_trusted)
+        return {403, not_trusted};
+    auto const original = find_original(x.request);
+    if (!original.error.empty())
+        return {400, original.error};
+    x.request.method = original.method; // of what is logged, too
+    http::refusal why;
+    if (!http::canonicalize(original.target, x.target, why))
+        return {403, why.reason};
+    if (original.method == "CONNECT" || original.method == "TRACE")
+        return {403, "no route takes this method"};
+    auto const found = services_.routes.find(x.target.key, original.method);
+    x.route = found.route;
+    if (found.route != proxy::router::none)
+        return {};
+    return {403, found.path_known ? "no route takes this method here" : "no route takes this path"};
+}
+
+connection::verdict service_connection::admit_post() const {
+    auto const& request = exchange_->request;
+    if (request.verb != verb::post)
+        return {405, "send it with POST", "POST"};
+    if (!proxy::bears_token(request.find(beast_field::authorization), services_.config.decision->token))
+        return {401,
+                "send Authorization: Bearer with the token of the decision service",
+                {},
+                {},
+                "WWW-Authenticate: Bearer\r\n"};
+    if (!is_json(request.find(beast_field::content_type)))
+        return {415, "the body must be application/json"};
+    if (!request.find(beast_field::content_encoding).empty())
+        return {415, "the body must come without a content coding"};
+    return {};
+}
+
+awaitable<bool> service_connection::check() {
+    auto& x = *exchange_;
+    if (auto const why = admit_post(); why.status != 0) {
+        bool const keep = co_await skip_body();
+        co_return co_await refuse(why, keep);
+    }
+    std::string_view body;
+    if (auto const why = co_await read_body(body); why.status != 0) {
+        if (why.status == proxy::client_closed) {
+            x.status = why.status;
+            co_return false;
+        }
+        unread_ = true;
+        co_return co_await refuse(why, false);
+    }
+    if (!batch_)
+        batch_ = std::make_unique<check_batch>();
+    if (!batch_->read(body, services_.config))
+        co_return co_await refuse_body();
+    auto const asked = boot_clock::now();
+    co_await batch_->async_ask(services_.admission->rules(), proxy::use_result);
+    x.admission_time = boot_clock::now() - asked;
+    services_.counts.admission.observe(x.admission_time);
+    for (auto const& each : batch_->checks()) {
+        if (each.error) { // the body was valid, and nobody cancels
+            x.detail = "the limits could not be asked: " + each.error.message();
+            co_return co_await refuse({503}, x.keep_alive);
+        }
+        services_.admission->count(each.limits, each.decision);
+    }
+    std::string text;
+    batch_->append_answer(text);
+    co_return co_await answer("application/json", text, x.keep_alive);
+}
+
+awaitable<connection::verdict> service_connection::read_body(std::string_view& body) {
+    auto& x = *exchange_;
+    proxy::body_reader reader;
+    reader.start(x.request.framing, x.request.content_length);
+    if (x.request.framing == http::body_framing::length && x.request.content_length > proxy::buffer_pool::block_size)
+        co_return verdict{413, "the body is over the limit of 64 KiB"};
+    auto const at_hand = client_.in.view().size() - x.used;
+    auto const piece = reader.take(client_.in.data() + x.used, at_hand);
+    x.used += piece.consumed;
+    x.bytes_in += piece.data.size();
+    if (piece.why.status != 0)
+        co_return verdict{piece.why.status, piece.why.reason};
+    body = piece.data;
+    if (reader.finished())
+        co_return verdict{};
+    if (at_hand == 0 && !co_await proxy::invite_body(client_, x.request))
+        co_return verdict{proxy::client_closed};
+    http::refusal why;
+    switch (co_await proxy::collect_rest(client_, x, services_.blocks, reader, services_.config.http.body_timeout, body,
+                                         why)) {
+    case proxy::collect_end::complete:
+        co_return verdict{};
+    case proxy::collect_end::too_large:
+        co_return verdict{413, "the body is over the limit of 64 KiB"};
+    case proxy::collect_end::too_slow:
+        co_return verdict{408, "the body came too slowly"};
+    case proxy::collect_end::malformed:
+        co_return verdict{why.status, why.reason};
+    case proxy::collect_end::gone:
+        break;
+    }
+    co_return verdict{proxy::client_closed};
+}
+
+awaitable<bool> service_connection::refuse_body() {
+    std::vector<http::problem_error> errors;
+    for (auto const& each : batch_->issues())
+        errors.push_back({each.pointer, each.detail});
+    auto const& first = batch_->issues().front();
+    exchange_->detail = first.pointer.empty() ? "the body: " + first.detail : first.pointer + ": " + first.detail;
+    verdict why{400};
+    why.errors = errors;
+    co_return co_await refuse(why, exchange_->keep_alive);
+}
+
+awaitable<bool> service_connection::describe() {
+    auto const method = exchange_->request.verb;
+    bool const keep = co_await skip_body();
+    if (method != verb::get && method != verb::head)
+        co_return co_await refuse({405, "send it with GET", "GET, HEAD"}, keep);
+    co_return co_await answer("application/json", openapi_document, keep);
+}
+
+awaitable<bool> service_connection::answer(std::string_view content_type, std::string_view body, bool keep_alive) {
+    auto head = begin_answer(200, keep_alive);
+    head.content_type = content_type;
+    proxy::write_answer(exchange_->reply, head, body);
+    co_return co_await send_reply();
+}
+
+} // namespace weir::service

@@ -1,0 +1,32 @@
+#pragma once
+
+#include "proxy/connection.hpp"
+#include "service/check_batch.hpp"
+
+#include <memory>
+#include <string_view>
+
+namespace weir::service {
+
+/// A connection to the decision service: `/authorize` for proxies that ask before they forward, `POST /v1/check` for
+/// programs, `GET /openapi.json` for whoever wants to know more.
+class service_connection final : public proxy::connection {
+public:
+    using connection::connection;
+
+private:
+    proxy::awaitable<bool> serve() override;
+    proxy::awaitable<bool> authorize(std::string_view query);
+    proxy::awaitable<bool> check();
+    proxy::awaitable<bool> describe();
+    verdict find_route();
+    verdict admit_post() const;
+    proxy::awaitable<verdict> read_body(std::string_view& body);
+    proxy::awaitable<bool> refuse_body();
+    proxy::awaitable<bool> answer(std::string_view content_type, std::string_view body, bool keep_alive);
+
+    /// Made by the first check on this connection.
+    std::unique_ptr<check_batch> batch_;
+};
+
+} // namespace weir::service

@@ -1,0 +1,136 @@
+#include "support/decision_service.hpp"
+#include "support/redis_server.hpp"
+
+#include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
+
+#include <cstdio>
+#include <fstream>
+
+// docs/openapi.json against what the decision service really answers: every path, method and status in it.
+
+namespace weir::test {
+namespace {
+
+using nlohmann::json;
+
+/// Answers, in the form that tests/support/openapi_check.py reads.
+class answers {
+public:
+    http_response add(std::string const& path, std::string const& method, http_response answer) {
+        json fields = json::object();
+        for (auto const& each : answer.fields)
+            fields[std::string(each.name_string())] = std::string(each.value());
+        all_.push_back({{"path", path},
+                        {"method", method},
+                        {"status", answer.status},
+                        {"headers", fields},
+                        {"body", answer.body}});
+        return answer;
+    }
+
+    /// What the document and they do not agree in.
+    std::string faults() const {
+        temporary_directory const directory;
+        auto const file = directory.path() + "/answers.json";
+        std::ofstream(file) << json(all_);
+        auto const command = "python3 " WEIR_SOURCE_DIR "/tests/support/openapi_check.py " WEIR_SOURCE_DIR
+                             "/docs/openapi.json < " +
+                             file + " 2>&1";
+        auto* const tool = ::popen(command.c_str(), "r");
+        std::string said;
+        for (int byte = std::fgetc(tool); byte != EOF; byte = std::fgetc(tool))
+            said += static_cast<char>(byte);
+        auto const status = ::pclose(tool);
+        return status == 0 ? std::string{} : said + "exit code " + std::to_string(status);
+    }
+
+private:
+    std::vector<json> all_;
+};
+
+class decision_openapi : public testing::Test {
+protected:
+    decision_openapi() {
+        auto closed = hourly("closed", 5);
+        closed.rule.on_redis_failure = on_redis_failure::closed;
+        auto c = service_config({hourly("per-user", 2), closed});
+        c.routes[0].limits = {0};
+        c.http.body_timeout = std::chrono::milliseconds{200};
+        config::route strict;
+        strict.name = "strict";
+        strict.path = "/strict/";
+        strict.upstream = config::no_upstream;
+        strict.limits = {1};
+        c.routes.insert(c.routes.begin(), strict);
+        c.routes[1].path = "/v1/";
+        proxy::server_options how;
+        error_code ec;
+        how.redis.server = redis::parse_url(redis_.url(), ec);
+        auto with_token = c;
+        with_token.decision->token = "0123456789abcdef";
+        service_.emplace(std::move(c), how);
+        guarded_.emplace(std::move(with_token), how);
+    }
+
+    http_response get(std::string const& target, std::string const& fields = {}) {
+        return connect_to_decisions(*service_).get(target, fields);
+    }
+    http_response send(std::string const& request) { return connect_to_decisions(*service_).exchange(request); }
+
+    void authorize(answers& all) {
+        for (int i = 0; i < 3; ++i) // 200, 200, 429
+            all.add("/authorize", "get", get("/authorize", original("/v1/a")));
+        all.add("/authorize", "get", get("/authorize?refusal=403", original("/v1/a")));
+        all.add("/authorize", "get", get("/authorize"));
+        all.add("/authorize", "get", get("/authorize", original("/none")));
+        all.add("/authorize/{path}", "get", get("/authorize/v1/a", "X-Forwarded-For: 192.0.2.1\r\n"));
+        all.add("/authorize/{path}", "get", get("/authorize/v1/a"));
+        all.add("/authorize/{path}", "get", get("/authorize/none"));
+    }
+
+    void check(answers& all) {
+        auto const add = [&](http_response answer) { all.add("/v1/check", "post", std::move(answer)); };
+        add(send(post(R"({"user":"u","endpoint":"e"})")));
+        add(send(
+            post(R"([{"user":"u","endpoint":"e","cost":9,"rule":"per-user"},{"user":"u","endpoint":"e","cost":0}])")));
+        add(send(post(R"([{"user":"","cost":-1,"x":1}])")));
+        add(send(post("nonsense")));
+        add(connect_to_decisions(*guarded_).exchange(post("{}")));
+        add(send(post("{}", "")));
+        add(send(post(std::string(70'000, ' '))));
+        add(send("POST /v1/check HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n"));
+        // In the document it stands where a client would look for it: beside the method that is wanted.
+        add(get("/v1/check"));
+    }
+
+    redis_server redis_;
+    std::optional<running_proxy> service_;
+    std::optional<running_proxy> guarded_;
+};
+
+TEST_F(decision_openapi, the_document_describes_every_answer_and_every_answer_is_given) {
+    answers all;
+    authorize(all);
+    check(all);
+    all.add("/openapi.json", "get", get("/openapi.json"));
+    all.add("/openapi.json", "get", send("DELETE /openapi.json HTTP/1.1\r\nHost: a\r\n\r\n"));
+    redis_.kill();
+    all.add("/authorize", "get", get("/authorize", original("/strict/a")));
+    all.add("/authorize/{path}", "get", get("/authorize/strict/a"));
+    all.add("/v1/check", "post", send(post(R"({"user":"u","endpoint":"e"})")));
+    EXPECT_EQ(all.faults(), "");
+}
+
+TEST_F(decision_openapi, an_answer_off_the_document_is_found) {
+    answers all;
+    auto wrong = get("/openapi.json");
+    wrong.body = "[]";
+    all.add("/openapi.json", "get", wrong);
+    auto const faults = all.faults();
+    EXPECT_NE(faults.find("/openapi.json get 200: $: [] is not of type 'object'"), faults.npos) << faults;
+    EXPECT_NE(faults.find("/v1/check post 200: in the document, and not answered"), faults.npos) << faults;
+}
+
+} // namespace
+} // namespace weir::test
