@@ -12,7 +12,7 @@ namespace weir::test {
 namespace {
 
 TEST(cli_cluster, serve_check_and_doctor_share_one_count_over_its_nodes) {
-    redis_cluster all;
+    redis_cluster all({.node_timeout = std::chrono::seconds{2}});
     temporary_directory const directory;
     auto const file = directory.path() + "/weir.json";
     std::ofstream(file)

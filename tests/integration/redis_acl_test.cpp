@@ -51,7 +51,7 @@ TEST(redis_acl, the_rights_told_for_every_server_suffice) {
 }
 
 TEST(redis_acl, the_rights_told_for_a_cluster_suffice_while_a_slot_moves) {
-    redis_cluster all;
+    redis_cluster all({.node_timeout = std::chrono::seconds{2}});
     for (std::size_t i = 0; i < all.size(); ++i)
         give(all.node(i), rights("every server") + rights("nodes of a cluster"));
     auto const url = "redis://narrow:pass@" + all.url().substr(8) + "?mode=cluster";

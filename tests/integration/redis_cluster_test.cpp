@@ -41,7 +41,7 @@ class redis_cluster_client : public testing::Test {
 protected:
     /// One cluster for all tests that leave it as it was: starting it takes seconds.
     static redis_cluster& shared() {
-        static redis_cluster all;
+        static redis_cluster all({.node_timeout = 2s});
         return all;
     }
     asio::io_context io_;
@@ -329,8 +329,34 @@ TEST_F(redis_cluster_client, a_slot_that_two_nodes_send_to_each_other_ends_after
     });
 }
 
+TEST(redis_cluster_nodes, a_cluster_that_speaks_tls_is_followed_over_tls) {
+    certificates const pem;
+    redis_cluster all({.masters = 2, .tls = &pem, .node_timeout = 2s});
+    asio::io_context io;
+    client redis(io, cluster_options("rediss://127.0.0.1:" + std::to_string(all.port(0)) + "?cacert=" + pem.ca()));
+    run(io, [&]() -> asio::awaitable<void> {
+        auto const [connect] = co_await redis.async_connect(use_result);
+        EXPECT_FALSE(connect) << redis.last_error_text();
+        for (int i = 0; i < 30; ++i) {
+            auto const [ec, value] = co_await count(redis, increment("spread" + std::to_string(i)));
+            EXPECT_EQ(value, 1) << ec.message();
+        }
+        constexpr std::uint16_t slot = 100;
+        auto const key = key_in(slot);
+        auto const owner = all.owner(slot), other = (owner + 1) % all.masters();
+        co_await count(redis, increment(key));
+        all.begin_move(slot, other);
+        all.move_keys(slot, other);
+        auto const [asked, two] = co_await count(redis, increment(key));
+        EXPECT_EQ(two, 2) << asked.message();
+        all.end_move(slot, other);
+        auto const [moved, three] = co_await count(redis, increment(key));
+        EXPECT_EQ(three, 3) << moved.message();
+    });
+}
+
 TEST(redis_cluster_nodes, nodes_that_come_and_go_are_picked_up_and_let_go) {
-    redis_cluster all;
+    redis_cluster all({.node_timeout = 2s});
     asio::io_context io;
     client redis(io, cluster_options(all.url()));
     constexpr std::uint16_t slot = 100;

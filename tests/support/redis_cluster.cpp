@@ -32,8 +32,9 @@ bool runs(redis_server& node) {
 
 } // namespace
 
-redis_cluster::redis_cluster(std::size_t masters)
-    : masters_(masters) {
+redis_cluster::redis_cluster(options how)
+    : options_(how) {
+    auto const masters = how.masters;
     for (std::size_t i = 0; i < 2 * masters; ++i)
         start_node();
     for (std::size_t i = 1; i < size(); ++i)
@@ -53,12 +54,21 @@ redis_cluster::redis_cluster(std::size_t masters)
 }
 
 redis_server& redis_cluster::start_node() {
-    nodes_.push_back(std::make_unique<redis_server>(redis_server::options{
-        .tcp = true,
-        .password = {},
-        .arguments = {"--cluster-enabled", "yes", "--cluster-node-timeout", "500", "--cluster-config-file",
-                      "nodes.conf", "--cluster-port", std::to_string(free_port()), "--cluster-require-full-coverage",
-                      "no", "--repl-diskless-sync-delay", "0", "--cluster-replica-validity-factor", "0"}}));
+    redis_server::options how{.tcp = true,
+                              .password = {},
+                              .arguments = {"--cluster-enabled", "yes", "--cluster-node-timeout",
+                                            std::to_string(options_.node_timeout.count()), "--cluster-config-file",
+                                            "nodes.conf", "--cluster-port", std::to_string(free_port()),
+                                            "--cluster-require-full-coverage", "no", "--repl-diskless-sync-delay", "0",
+                                            "--cluster-replica-validity-factor", "0"}};
+    auto const tls_port = options_.tls ? free_port() : std::uint16_t{0};
+    if (options_.tls) {
+        auto const more = options_.tls->arguments(tls_port);
+        how.arguments.insert(how.arguments.end(), more.begin(), more.end());
+        how.arguments.insert(how.arguments.end(), {"--tls-cluster", "yes", "--tls-replication", "yes"});
+    }
+    nodes_.push_back(std::make_unique<redis_server>(how));
+    ports_.push_back(options_.tls ? tls_port : nodes_.back()->port());
     ids_.push_back(nodes_.back()->run({"CLUSTER", "MYID"}));
     return *nodes_.back();
 }
@@ -69,7 +79,7 @@ void redis_cluster::introduce(std::size_t index) {
     std::string id, where;
     lines >> id >> where;
     auto const bus = where.substr(where.find('@') + 1);
-    nodes_[0]->run({"CLUSTER", "MEET", "127.0.0.1", std::to_string(nodes_[index]->port()), bus});
+    nodes_[0]->run({"CLUSTER", "MEET", "127.0.0.1", std::to_string(ports_[index]), bus});
 }
 
 std::size_t redis_cluster::add_node() {
@@ -175,7 +185,7 @@ void redis_cluster::begin_move(std::uint16_t slot, std::size_t to) {
 
 void redis_cluster::move_keys(std::uint16_t slot, std::size_t to, std::size_t at_most) {
     auto& from = *nodes_[owner(slot)];
-    auto const port = std::to_string(nodes_[to]->port());
+    auto const port = std::to_string(ports_[to]);
     for (; at_most > 0; --at_most) {
         auto const keys = from.run({"CLUSTER", "GETKEYSINSLOT", std::to_string(slot), "1"});
         if (keys.empty())
@@ -189,7 +199,7 @@ void redis_cluster::move_keys(std::uint16_t slot, std::size_t to, std::size_t at
 
 void redis_cluster::end_move(std::uint16_t slot, std::size_t to) {
     nodes_[to]->run({"CLUSTER", "SETSLOT", std::to_string(slot), "NODE", ids_[to]});
-    for (std::size_t i = 0; i < masters_; ++i)
+    for (std::size_t i = 0; i < options_.masters; ++i)
         if (i != to)
             nodes_[i]->run({"CLUSTER", "SETSLOT", std::to_string(slot), "NODE", ids_[to]});
     wait_until_agreed();

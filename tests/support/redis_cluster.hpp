@@ -1,7 +1,9 @@
 #pragma once
 
+#include "support/certificates.hpp"
 #include "support/redis_server.hpp"
 
+#include <chrono>
 #include <memory>
 #include <string>
 #include <vector>
@@ -9,16 +11,28 @@
 namespace weir::test {
 
 /// A real Redis Cluster: masters, each with one replica, on free ports of 127.0.0.1, all slots covered when the
-/// constructor returns. A master that is away for half a second is failed over.
+/// constructor returns.
 class redis_cluster {
 public:
-    explicit redis_cluster(std::size_t masters = 3);
+    struct options {
+        std::size_t masters = 3;
+        /// Where given, the nodes speak TLS among themselves and to clients, and tell those their TLS ports alone.
+        certificates const* tls = nullptr;
+        /// A master that is away for so long is failed over: long where a test wants no such thing, however busy the
+        /// machine.
+        std::chrono::milliseconds node_timeout{500};
+    };
+    redis_cluster()
+        : redis_cluster(options{}) {}
+    explicit redis_cluster(options how);
 
     /// Nodes in the order of their start: first the masters, then the replica of each.
     redis_server& node(std::size_t index) { return *nodes_[index]; }
-    std::size_t masters() const noexcept { return masters_; }
+    std::size_t masters() const noexcept { return options_.masters; }
     std::size_t size() const noexcept { return nodes_.size(); }
     std::string url(std::size_t index = 0) const { return nodes_[index]->tcp_url(); }
+    /// The one that the others know it by: that for TLS where there is one.
+    std::uint16_t port(std::size_t index) const { return ports_[index]; }
     std::string const& id(std::size_t index) const { return ids_[index]; }
 
     /// The index of the node that says it owns a slot.
@@ -46,7 +60,8 @@ private:
     redis_server& start_node();
     void introduce(std::size_t index);
 
-    std::size_t masters_;
+    options options_;
+    std::vector<std::uint16_t> ports_;
     std::vector<std::unique_ptr<redis_server>> nodes_;
     std::vector<std::string> ids_;
 };

@@ -15,6 +15,28 @@
 namespace weir::test {
 namespace {
 
+/// hiredis would end the test by SIGPIPE where the server has ended the connection. The signal is held back, not
+/// ignored: the client under test must do without.
+class no_broken_pipe {
+public:
+    no_broken_pipe() {
+        ::sigemptyset(&pipe_);
+        ::sigaddset(&pipe_, SIGPIPE);
+        ::pthread_sigmask(SIG_BLOCK, &pipe_, &before_);
+    }
+    no_broken_pipe(no_broken_pipe const&) = delete;
+    no_broken_pipe& operator=(no_broken_pipe const&) = delete;
+    ~no_broken_pipe() {
+        timespec const at_once{};
+        while (::sigtimedwait(&pipe_, nullptr, &at_once) > 0) {
+        }
+        ::pthread_sigmask(SIG_SETMASK, &before_, nullptr);
+    }
+
+private:
+    sigset_t pipe_, before_;
+};
+
 std::string text_of(redisReply const& reply) {
     switch (reply.type) {
     case REDIS_REPLY_INTEGER:
@@ -143,6 +165,7 @@ std::shared_ptr<void> redis_server::connect() {
 }
 
 std::string redis_server::run(std::initializer_list<std::string_view> command) {
+    no_broken_pipe const held_back;
     auto const context = connect();
     argument_vector const arguments(command);
     std::unique_ptr<redisReply, decltype(&::freeReplyObject)> const reply(
@@ -158,6 +181,7 @@ std::string redis_server::run(std::initializer_list<std::string_view> command) {
 std::int64_t redis_server::integer(std::initializer_list<std::string_view> command) { return std::stoll(run(command)); }
 
 std::shared_ptr<void> redis_server::send(std::initializer_list<std::string_view> command) {
+    no_broken_pipe const held_back;
     auto context = connect();
     argument_vector const arguments(command);
     auto* const raw = static_cast<redisContext*>(context.get());

@@ -423,6 +423,32 @@ TEST_F(redis_pipeline, busy_and_loading_are_tried_again_after_a_while) {
     EXPECT_FALSE(under_test.next_deadline());
 }
 
+TEST_F(redis_pipeline, what_is_to_go_later_is_written_no_sooner_and_expires_all_the_same) {
+    open();
+    auto& later = make(command("GET", "a"));
+    auto& too_late = make(command("GET", "b"), 5ms);
+    auto& given_up = make(command("GET", "c"));
+    for (auto* each : {&later, &too_late, &given_up})
+        under_test.submit_later(*each, at(0ms), at(20ms));
+    EXPECT_EQ(write(), "");
+    EXPECT_EQ(under_test.stats().queued, 3u);
+    under_test.cancel(given_up);
+    EXPECT_DONE(given_up, errc::cancelled_unsent);
+    under_test.expire(at(5ms));
+    EXPECT_DONE(too_late, errc::timed_out_unsent);
+    EXPECT_PENDING(later);
+    under_test.expire(at(20ms));
+    EXPECT_EQ(write(), wire(command("GET", "a")));
+    feed("$1\r\nv\r\n");
+    EXPECT_DONE(later, error_code{});
+    under_test.disconnected(at(21ms));
+    under_test.connect_failed(errc::not_connected);
+    auto& refused = make(command("GET", "d"));
+    under_test.submit_later(refused, at(22ms), at(30ms));
+    EXPECT_DONE(refused, errc::not_connected);
+    EXPECT_EQ(under_test.stats().queued, 0u);
+}
+
 TEST_F(redis_pipeline, other_refusals_are_final_and_come_with_the_servers_words) {
     open();
     auto& refused = get("a");

@@ -47,6 +47,7 @@ public:
     void disown() noexcept { owner_ = nullptr; }
 
     WEIR_DECL void route(operation& what, clock::time_point now) override;
+    WEIR_DECL void route_later(operation& what, clock::time_point now, clock::time_point until);
     /// Takes out all that waits to be written.
     void take_queued(operation_list& to) { pipeline_.take_queued(to); }
 

@@ -65,6 +65,8 @@ public:
 
     /// Takes an operation, which has its deadline already, or completes it with the reason why not.
     WEIR_DECL void submit(operation& what, time_point now);
+    /// As `submit`, but it is not written before `until`.
+    WEIR_DECL void submit_later(operation& what, time_point now, time_point until);
     /// Completes `what`, an operation of an empty command, once the connection is open or known to be out of reach; at
     /// once where either is so already.
     WEIR_DECL void wait_open(operation& what, time_point now);
@@ -161,6 +163,7 @@ private:
     WEIR_DECL bool sent_elsewhere(operation& what, errc code, time_point now);
     WEIR_DECL bool heal(operation& what, errc& code);
     WEIR_DECL void retry_later(operation& what, errc code, time_point now);
+    WEIR_DECL void delay(operation& what, time_point until);
     WEIR_DECL script_state& state_of(script const& code);
 
     pipeline_limits limits_;

@@ -5,13 +5,16 @@
 #include <boost/asio/post.hpp>
 
 #include <algorithm>
+#include <array>
 #include <utility>
 
 namespace weir::redis::detail {
 
 inline constexpr int max_redirects = 5;
-// So many are followed at once, further ones when the table is renewed.
+// So many are followed at once, further ones after these pauses: gossip takes its time.
 inline constexpr int hasty_redirects = 2;
+inline constexpr std::array<std::chrono::milliseconds, max_redirects - hasty_redirects> pauses_of_disagreement{
+    std::chrono::milliseconds{20}, std::chrono::milliseconds{100}, std::chrono::milliseconds{500}};
 // The table is renewed this often even where nobody was sent elsewhere.
 inline constexpr std::chrono::seconds renewal_interval{60};
 // How long a reason for renewing it waits for others, at most.
@@ -134,8 +137,11 @@ WEIR_DECL void cluster::follow(redirection const& where, operation& what, clock:
         nodes_[to]->listed = true;
         renew_after(renewal_jitter);
         // Nodes that send it to each other have yet to agree.
-        if (what.redirects > hasty_redirects)
-            return park(what, now);
+        if (what.redirects > hasty_redirects) {
+            what.holder = nodes_[to]->link.get();
+            auto const pause = pauses_of_disagreement.at(what.redirects - hasty_redirects - 1);
+            return nodes_[to]->link->route_later(what, now, now + pause);
+        }
     }
     send(what, *nodes_[to]->link, now);
 }

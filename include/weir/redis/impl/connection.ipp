@@ -74,6 +74,11 @@ WEIR_DECL void connection::route(operation& what, clock::time_point now) {
     schedule();
 }
 
+WEIR_DECL void connection::route_later(operation& what, clock::time_point now, clock::time_point until) {
+    pipeline_.submit_later(what, now, until);
+    schedule();
+}
+
 WEIR_DECL void connection::on_redirect(operation& what, errc why, std::string_view text) {
     if (owner_)
         owner_->on_redirect(*this, what, why, text);

@@ -51,6 +51,14 @@ WEIR_DECL void pipeline::submit(operation& what, time_point now) {
     enqueue(what, queue_);
 }
 
+WEIR_DECL void pipeline::submit_later(operation& what, time_point now, time_point until) {
+    submit(what, now);
+    if (refuse_with_ || what.phase_ != operation::phase::queued)
+        return;
+    leave_queue(what);
+    delay(what, until);
+}
+
 WEIR_DECL void pipeline::wait_open(operation& what, time_point now) {
     what.submitted_ = now;
     what.internal = true;
@@ -401,10 +409,14 @@ WEIR_DECL bool pipeline::sent_elsewhere(operation& what, errc code, time_point n
 WEIR_DECL void pipeline::retry_later(operation& what, errc code, time_point now) {
     ++stats_.refusals_retried;
     what.refusal_ = code;
+    delay(what, now + detail::refusal_delay);
+}
+
+WEIR_DECL void pipeline::delay(operation& what, time_point until) {
     enqueue(what, delayed_);
     what.phase_ = operation::phase::delayed;
     deadlines_.erase(what);
-    deadlines_.insert(what, std::min(what.deadline, now + detail::refusal_delay));
+    deadlines_.insert(what, std::min(what.deadline, until));
 }
 
 // Queues the operation again behind a SCRIPT LOAD. One that was written before the script's last SCRIPT LOAD only met
