@@ -1,7 +1,7 @@
 # The library: weir::weir (header-only), weir::compiled (the same headers compiled once), and their installation.
 
 include(CMakePackageConfigHelpers)
-find_package(Boost 1.81 REQUIRED COMPONENTS headers url)
+find_package(Boost 1.81 REQUIRED COMPONENTS headers json url)
 find_package(Hiredis 0.14.1 MODULE REQUIRED)
 find_package(OpenSSL REQUIRED COMPONENTS SSL Crypto)
 find_package(Threads REQUIRED)
@@ -13,7 +13,7 @@ target_include_directories(weir SYSTEM INTERFACE
   $<BUILD_INTERFACE:${WEIR_GENERATED_INCLUDE}>
   $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)
 target_include_directories(weir INTERFACE $<BUILD_INTERFACE:${CMAKE_CURRENT_SOURCE_DIR}/include>)
-target_link_libraries(weir INTERFACE Boost::headers Boost::url Hiredis::hiredis OpenSSL::SSL OpenSSL::Crypto Threads::Threads)
+target_link_libraries(weir INTERFACE Boost::headers $<LINK_ONLY:Boost::json> Boost::url Hiredis::hiredis OpenSSL::SSL OpenSSL::Crypto Threads::Threads)
 
 add_library(weir_compiled STATIC "${CMAKE_CURRENT_SOURCE_DIR}/cmake/compiled.cpp")
 add_library(weir::compiled ALIAS weir_compiled)

@@ -14,9 +14,12 @@
 #include <weir/http/impl/chunk_decoder.ipp>
 #include <weir/http/impl/client_address.ipp>
 #include <weir/http/impl/head.ipp>
+#include <weir/http/impl/json_number_reader.ipp>
+#include <weir/http/impl/json_pointer.ipp>
 #include <weir/http/impl/json_string.ipp>
 #include <weir/http/impl/problem.ipp>
 #include <weir/http/impl/rate_limit_fields.ipp>
+#include <weir/http/impl/usage_reader.ipp>
 #include <weir/impl/error.ipp>
 #include <weir/impl/key.ipp>
 #include <weir/rate_limit/impl/check_script.ipp>

@@ -1,0 +1,87 @@
+#pragma once
+
+#include <weir/http/detail/bytes.hpp>
+#include <weir/http/usage_reader.hpp>
+
+namespace weir::http {
+namespace detail {
+
+/// Type and subtype, without parameters (RFC 9110 8.3.1).
+inline std::string_view media_type(std::string_view content_type) noexcept {
+    return trim(content_type.substr(0, content_type.find(';')));
+}
+
+inline bool is_json_type(std::string_view type) noexcept {
+    constexpr std::string_view suffix = "+json";
+    return equals_ignoring_case(type, "application/json") ||
+           (type.size() > suffix.size() && equals_ignoring_case(type.substr(type.size() - suffix.size()), suffix));
+}
+
+} // namespace detail
+
+WEIR_DECL void usage_reader::start(response_head const& head) noexcept {
+    using boost::beast::http::field;
+    json_.reset();
+    events_.reset();
+    value_.reset();
+    state_ = usage_state::absent;
+    auto const coding = head.find(field::content_encoding);
+    auto const type = detail::media_type(head.find(field::content_type));
+    type_ = detail::equals_ignoring_case(type, "text/event-stream") ? body_type::events
+            : detail::is_json_type(type)                            ? body_type::json
+                                                                    : body_type::none;
+    if (type_ == body_type::none)
+        state_ = usage_state::other_type;
+    if (!coding.empty() && !detail::equals_ignoring_case(coding, "identity")) {
+        type_ = body_type::none;
+        state_ = usage_state::encoded;
+    }
+}
+
+WEIR_DECL void usage_reader::feed(std::string_view piece) {
+    if (type_ == body_type::events) {
+        events_.feed(piece, *this);
+    } else if (type_ == body_type::json) {
+        json_.feed(piece);
+        value_ = json_.value();
+    }
+}
+
+WEIR_DECL void usage_reader::on_event() {
+    if (json_.finish()) {
+        take_state(true);
+        if (auto const found = json_.value())
+            value_ = found;
+    }
+    json_.reset();
+}
+
+WEIR_DECL void usage_reader::finish() {
+    if (type_ != body_type::json)
+        return;
+    bool const complete = json_.finish();
+    value_ = json_.value(); // a number that is the whole document ends with it
+    take_state(complete);
+}
+
+WEIR_DECL void usage_reader::take_state(bool complete) noexcept {
+    switch (json_.state()) {
+    case number_state::found:
+        break;
+    case number_state::absent:
+        if (!complete)
+            state_ = json_.malformed() ? usage_state::malformed : usage_state::incomplete;
+        break;
+    case number_state::no_number:
+        state_ = usage_state::no_number;
+        break;
+    case number_state::negative:
+        state_ = usage_state::negative;
+        break;
+    case number_state::too_large:
+        state_ = usage_state::too_large;
+        break;
+    }
+}
+
+} // namespace weir::http
