@@ -165,6 +165,6 @@ void ear::on_refused(weir::error_code, std::string_view) noexcept { in->heard(*t
 } // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(std::uint8_t const* data, std::size_t size) {
-    scenario().play({reinterpret_cast<char const*>(data), std::min<std::size_t>(size, 400)});
+    scenario().play({reinterpret_cast<char const*>(data), std::min<std::size_t>(size, 200)});
     return 0;
 }
