@@ -77,7 +77,30 @@ TEST(rule, its_lists_decide_without_asking_and_denial_wins) {
     decide("other", false);
     decide(key_part::any(), false);
     r.shadow = true;
-    EXPECT_TRUE(decide("foe", true).allowed) << "on trial";
+    auto const tried = decide("foe", true);
+    EXPECT_TRUE(tried.allowed) << "on trial";
+    EXPECT_FALSE(tried.refused_by_list());
+}
+
+TEST(decision, a_rule_on_trial_or_decided_by_a_list_binds_nobody) {
+    rule const trial{.name = "trial", .limit = 10, .shadow = true}, real{.name = "real", .limit = 10};
+    decision d;
+    auto const say = [&](rule const& r, std::uint64_t remaining, bool listed) {
+        rule_decision one;
+        one.rule = &r;
+        one.allowed = true;
+        one.outcome = outcome::allow;
+        one.listed = listed;
+        one.limit = 10;
+        one.remaining = remaining;
+        d.rules.push_back(one);
+    };
+    say(trial, 1, false);
+    say(real, 10, true);
+    say(real, 9, false);
+    conclude(d);
+    EXPECT_TRUE(d.allowed);
+    EXPECT_EQ(d.binding, 2u);
 }
 
 TEST(fixed_window, begins_anew_at_each_multiple_of_its_length) {

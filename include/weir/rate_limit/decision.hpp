@@ -108,7 +108,7 @@ struct decision {
     /// Whether a list of a rule refused the user: answer 403 rather than 429.
     bool refused_by_list() const noexcept {
         for (auto const& one : rules)
-            if (one.listed && !one.allowed)
+            if (one.listed && !one.allowed && one.outcome != outcome::shadow_deny)
                 return true;
         return false;
     }

@@ -437,7 +437,7 @@ WEIR_DECL void conclude(decision& d) noexcept {
     if (!d.allowed)
         return;
     auto const share = [](rule_decision const& one) {
-        if (one.listed || one.outcome == outcome::shadow_deny)
+        if (one.listed || one.rule->shadow)
             return 2.0; // binds nobody
         return one.limit == 0 ? 0.0 : static_cast<double>(one.remaining) / static_cast<double>(one.limit);
     };

@@ -260,7 +260,7 @@ WEIR_DECL void limiter_state::decide_without_redis(check_request const& request,
             one.allowed = true;
             break;
         case on_redis_failure::closed:
-            one.outcome = outcome::error_closed;
+            one.outcome = one.rule->shadow ? outcome::shadow_deny : outcome::error_closed;
             one.retry_after = std::chrono::seconds{1};
             closed = closed || !one.rule->shadow;
             break;
