@@ -36,7 +36,7 @@
 --                        until when (4), units (4), holder (8), the first to end first
 --          penalty (5): when it was written, refusals, the time of the first, blocked until (4 each, times as above)
 --          The record: settled (1), the time of the decision (7), the rules of the request (1), their reply (7 each), the
---          request itself, and a step a charge: time (7), units of each rule (7)
+--          request itself, and a step a charge: time (7), units of each rule (7); one for all that are long over
 -- Invariant  within any window, the units admitted never exceed the limit: in a log each counts until a window after
 --          its charge, rounded up to a unit; in counters until a window after the end of its slot.
 -- Clock    that of the server. State from the future (a clock that stepped back, a failover) is written anew as of now,

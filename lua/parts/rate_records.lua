@@ -31,7 +31,8 @@ local function take_back_recorded(request, i, n, units)
   for at = #record - 6 - 7 * n, steps, -7 - 7 * n do
     local when, charged = unpack('>I7', record, at), unpack('>I7', record, at + 7 * i)
     local wanted = math.min(units - taken, charged)
-    if wanted > 0 then
+    -- Times of sections have a modulus: what was charged long ago must not be mistaken for what was just now.
+    if wanted > 0 and (kind == 2 or kind == 4 or now - when <= 2 * window) then
       local s, less = take_back(call('GET', KEYS[k]) or '', id, kind, unit, window, rate, wanted, when, holder, charged)
       if s then call('SET', KEYS[k], s, 'KEEPTTL') end
       taken = taken + math.min(less, wanted)
@@ -132,9 +133,16 @@ local function finish(reply)
     for i = 0, n - 1 do parts[i + 2] = pack('>I7I7', reply[3 * i + 3], reply[3 * i + 5]) end
     record = table.concat(parts) .. request
   end
-  -- Of what was charged longer ago than two windows nothing can be taken back.
-  local first = steps
-  while first < #record and now - unpack('>I7', record, first) > 2 * horizon do first = first + 7 + 7 * n end
-  write(0, sub(record, first) .. table.concat(step))
+  -- Of what was charged longer ago than two windows nothing can be taken back: one step stands for all of it, so that it
+  -- still counts as reserved, and a lease is still known to be held.
+  local first, old = steps, nil
+  while first < #record and now - unpack('>I7', record, first) > 2 * horizon do
+    old = old or {}
+    old[1] = sub(record, first, first + 6)
+    for i = 1, n do old[i + 1] = (old[i + 1] or 0) + unpack('>I7', record, first + 7 * i) end
+    first = first + 7 + 7 * n
+  end
+  for i = 2, old and n + 1 or 0 do old[i] = pack('>I7', old[i]) end
+  write(0, (old and table.concat(old) or '') .. sub(record, first) .. table.concat(step))
   return reply
 end

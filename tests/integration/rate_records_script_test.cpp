@@ -184,6 +184,32 @@ TEST_F(rate_records, a_lease_ends_with_its_request_or_with_its_time) {
     EXPECT_EQ(run(settle, r, as_reserved, start + 19 * second, "a").at(3), 0);
 }
 
+TEST_F(rate_records, a_lease_that_was_renewed_for_long_ends_with_its_request) {
+    rule const r{.name = "r", .algorithm = algorithm::concurrency, .limit = 3, .window = milliseconds{10'000}};
+    run(once, r, 2, start, "a");
+    auto now = start;
+    for (int i = 0; i < 20; ++i) {
+        now += 3 * second;
+        EXPECT_EQ(run(extend, r, 2, now, "a").at(0), 1);
+    }
+    EXPECT_EQ(remaining(r, now), 1);
+    auto const size = std::stol(script_.command({"STRLEN", "rate:u:e#a"}));
+    EXPECT_EQ(run(extend, r, 2, now + second, "a").at(0), 1);
+    EXPECT_LE(std::stol(script_.command({"STRLEN", "rate:u:e#a"})), size + 14) << "the record does not grow for ever";
+    EXPECT_EQ(run(settle, r, as_reserved, now + second, "a"), (numbers{1, start.count(), 2, 2}));
+    EXPECT_EQ(remaining(r, now + second), 3);
+}
+
+TEST_F(rate_records, what_was_reserved_long_ago_is_not_charged_again_by_the_settlement) {
+    rule const r{.name = "r", .limit = 100, .window = milliseconds{10'000}};
+    run(once, r, 60);
+    for (auto const later : {25 * second, 50 * second, 75 * second})
+        EXPECT_EQ(run(extend, r, 10, start + later).at(0), 1);
+    auto const settled = run(settle, r, 95, start + 75 * second);
+    EXPECT_EQ((numbers{settled.begin() + 2, settled.end()}), (numbers{90, 0}));
+    EXPECT_EQ(remaining(r, start + 75 * second), 85) << "the 10 of just now, and 5 more than was reserved";
+}
+
 TEST_F(rate_records, a_late_extension_takes_a_place_only_where_there_is_one) {
     rule const r{.name = "r", .algorithm = algorithm::concurrency, .limit = 1, .window = milliseconds{1000}};
     run(once, r, 1, start, "a");
