@@ -2,8 +2,10 @@
 
 #include <weir/http/rate_limit_fields.hpp>
 
+#include <algorithm>
 #include <array>
 #include <charconv>
+#include <memory>
 
 namespace weir::proxy {
 namespace {
@@ -21,6 +23,12 @@ http::rate_limit_style style_of(config::rate_limit_headers chosen) noexcept {
     }
     return http::rate_limit_style::none;
 }
+
+/// How long the record of a request outlives the longest of its leases.
+constexpr std::chrono::seconds keep_record{1};
+
+/// A limit of which the client is told: not one on trial, nor one whose list decided.
+bool binds(rule_decision const& one) noexcept { return !one.rule->shadow && !one.listed; }
 
 std::string_view value_of(exchange const& x, std::string_view name) noexcept {
     auto const* field = x.request.find(name);
@@ -40,7 +48,8 @@ awaitable<bool> admission::decide(exchange& x, http::client_address const& clien
         x.charges[n] = {&limit.rule, user_of(limit, x, client, x.users[n]), endpoint_of(limit, x), cost_of(limit, x)};
         ++n;
     }
-    auto const [ec] = co_await limiter_.async_check(std::span{x.charges}.first(n), x.decision, use_result);
+    request_options const how{.request_id = {}, .keep = keep_record};
+    auto const [ec] = co_await limiter_.async_check(std::span{x.charges}.first(n), how, x.decision, use_result);
     x.admission_time = boot_clock::now() - started;
     counts_.admission.observe(x.admission_time);
     if (ec) { // the configuration promises valid charges, and nobody cancels: refuse rather than let pass unseen
@@ -49,10 +58,61 @@ awaitable<bool> admission::decide(exchange& x, http::client_address const& clien
         co_return false;
     }
     count(limits, x.decision);
+    if (x.decision.refused_by_list()) {
+        // Nothing was asked of the other limits, so that there is nothing to tell of them.
+        x.status = 403;
+        x.detail = "the limit \"" + x.decision.rules[x.decision.binding].rule->name + "\" denies this user";
+        co_return false;
+    }
     tell(x);
-    if (!x.decision.allowed)
+    if (x.decision.allowed)
+        hold(x);
+    else
         explain(x);
     co_return x.decision.allowed;
+}
+
+void admission::hold(exchange& x) {
+    auto shortest = std::chrono::milliseconds::max();
+    for (auto const& one : x.decision.rules)
+        if (one.rule->algorithm == algorithm::concurrency && one.allowed && !one.listed)
+            shortest = std::min(shortest, one.window);
+    if (shortest == std::chrono::milliseconds::max())
+        return;
+    // Two renewals may fail before a lease is over.
+    x.places.begin(*this, x, shortest / 3);
+    wheel_.expires_after(x.places, x.places.interval());
+}
+
+void held_places::on_deadline() { owner_->renew(*exchange_); }
+
+void admission::renew(exchange& x) {
+    wheel_.expires_after(x.places, x.places.interval());
+    auto charges = x.charges;
+    auto const asked = std::span{charges}.first(x.decision.rules.size());
+    for (auto& one : asked)
+        if (one.rule->algorithm != algorithm::concurrency)
+            one.cost = 0; // charged once
+    auto result = std::make_unique<decision>();
+    auto& into = *result;
+    // Whatever becomes of it, the request goes on: it has been admitted.
+    limiter_.async_extend(asked, request_options{x.decision.request_id, keep_record}, into,
+                          [result = std::move(result)](error_code) {});
+}
+
+void admission::finish(exchange& x) {
+    if (!x.places.held())
+        return;
+    x.places.end();
+    auto charges = x.charges;
+    auto const asked = std::span{charges}.first(x.decision.rules.size());
+    for (auto& one : asked)
+        one.cost = as_reserved;
+    auto result = std::make_unique<settlement>();
+    auto& into = *result;
+    ++finishing_;
+    limiter_.async_settle(asked, request_options{x.decision.request_id, keep_record}, into,
+                          [this, result = std::move(result)](error_code) { --finishing_; });
 }
 
 std::string_view admission::identify(exchange const& x, http::client_address const& client) const noexcept {
@@ -114,23 +174,30 @@ std::uint64_t admission::cost_of(config::limit const& limit, exchange const& x) 
 }
 
 void admission::count(std::span<std::size_t const> limits, decision const& made) noexcept {
+    bool const asked = !made.refused_by_list();
     for (std::size_t i = 0; i < made.rules.size(); ++i)
-        counts_.rules[limits[i]].decisions[made.rules[i].outcome].increment();
+        if (asked || made.rules[i].listed)
+            counts_.rules[limits[i]].decisions[made.rules[i].outcome].increment();
 }
 
 void admission::tell(exchange& x) const {
     std::array<http::quota, max_rules_per_check> quotas;
     std::size_t n = 0;
-    for (auto const& one : x.decision.rules)
+    http::quota_report report;
+    for (std::size_t i = 0; i < x.decision.rules.size(); ++i) {
+        auto const& one = x.decision.rules[i];
+        if (!binds(one))
+            continue;
+        if (i == x.decision.binding)
+            report.binding = n;
         quotas[n++] = {one.rule->name,
                        one.limit,
                        one.window,
                        one.remaining,
                        one.allowed || one.retry_after == never ? one.reset_after : one.retry_after,
                        one.allowed};
-    http::quota_report report;
+    }
     report.rules = std::span{quotas}.first(n);
-    report.binding = x.decision.binding;
     report.allowed = x.decision.allowed;
     if (!report.allowed && x.decision.retry_after != never)
         report.retry_after = x.decision.retry_after;
@@ -148,6 +215,8 @@ void admission::explain(exchange& x) const {
     x.detail = "the limit \"" + one.rule->name + "\" ";
     if (one.retry_after == never)
         x.detail += "never admits a request of this cost";
+    else if (one.rule->algorithm == algorithm::concurrency)
+        x.detail += "has no place free; try again in " + std::to_string(one.retry_after.count()) + " ms";
     else
         x.detail += "is used up; the same request passes in " + std::to_string(one.retry_after.count()) + " ms";
 }

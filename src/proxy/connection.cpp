@@ -22,7 +22,7 @@ std::size_t name_violated(exchange const& x, std::span<std::string_view> out) no
     std::size_t n = 0;
     if (!x.decision.allowed)
         for (auto const& one : x.decision.rules)
-            if (!one.allowed && n < out.size())
+            if (!one.allowed && !one.listed && !one.rule->shadow && n < out.size())
                 out[n++] = one.rule->name;
     return n;
 }

@@ -2,6 +2,7 @@
 
 #include "proxy/body_reader.hpp"
 #include "proxy/buffer_pool.hpp"
+#include "proxy/held_places.hpp"
 #include "proxy/upstream_pool.hpp"
 
 #include <weir/clock.hpp>
@@ -47,6 +48,8 @@ struct exchange {
     std::array<std::string, max_rules_per_check> users;
     /// What the limits said; without rules where none were asked.
     weir::decision decision;
+    /// What of it must be given back.
+    held_places places;
     /// Why the answer is our own, for the client and the log.
     std::string detail;
     upstream_handle upstream;
@@ -82,6 +85,8 @@ struct exchange {
         limit_fields.clear();
         decision.rules.clear();
         decision.allowed = false;
+        decision.request_id.clear();
+        places.end();
         detail.clear();
         upstream_error.reset();
         target.path.clear();

@@ -17,7 +17,10 @@ awaitable<bool> proxied_connection::serve() {
         bool const keep = co_await skip_body();
         co_return co_await refuse({x.status}, keep);
     }
-    co_return co_await forward();
+    bool const again = co_await forward();
+    if (services_.admission)
+        services_.admission->finish(x);
+    co_return again;
 }
 
 connection::verdict proxied_connection::check() {

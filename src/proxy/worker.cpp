@@ -58,7 +58,7 @@ void worker::start_limiter(config::config const& config, shared_parts const& sha
     how.key_prefix = config.redis.key_prefix;
     how.local = shared.local;
     limiter_.emplace(*redis_, std::move(how));
-    services_.admission.emplace(config, *limiter_, services_.counts);
+    services_.admission.emplace(config, *limiter_, services_.counts, services_.wheel);
 }
 
 worker::~worker() { services_.upstreams.clear(); }
@@ -165,7 +165,8 @@ awaitable<void> worker::tick_loop() {
         update_date();
         if (!services_.draining)
             continue;
-        if (connections_.empty())
+        // Redis shall hear of the last places given back; its timeout bounds the wait.
+        if (connections_.empty() && !(services_.admission && services_.admission->finishing()))
             break;
         if (now >= drain_until_ && !stopping_)
             abort_connections();
