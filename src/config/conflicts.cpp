@@ -14,6 +14,9 @@ namespace {
 
 using severity = issue::severity;
 
+/// The shortest lease of a place: it is renewed while its request runs, and that must not be a race.
+constexpr milliseconds min_lease{1000};
+
 std::string at(std::string_view list, std::size_t index, std::string_view field = {}) {
     auto pointer = pointer_step(list) + pointer_step(std::to_string(index));
     return field.empty() ? pointer : pointer + pointer_step(field);
@@ -136,19 +139,124 @@ void check_routes(config const& value, std::vector<issue>& issues) {
     }
 }
 
+/// Tells about one limit. Its range and its parts are right; what they say together may not be.
+class limit_checker {
+public:
+    limit_checker(limit const& checked, std::vector<issue>& issues)
+        : limit_(checked)
+        , issues_(issues)
+        , pointer_("/limits" + pointer_step(checked.rule.name)) {}
+
+    void check() {
+        check_terms();
+        check_cost();
+        check_lease();
+        check_users();
+    }
+
+private:
+    void error(std::string const& where, std::string message) {
+        issues_.push_back({severity::error, pointer_ + where, 0, 0, std::move(message)});
+    }
+    void warn(std::string const& where, std::string message) {
+        issues_.push_back({severity::warning, pointer_ + where, 0, 0, std::move(message)});
+    }
+    /// IPv6 addresses count by /64, and are written so.
+    static bool is_network(std::string const& user) {
+        try {
+            auto const parsed = user.find('/') == user.npos ? network{} : parse_network(user);
+            auto const* v6 = std::get_if<asio::ip::network_v6>(&parsed);
+            return user.find('/') != user.npos && (v6 == nullptr || v6->prefix_length() != 64);
+        } catch (value_error const&) {
+            return false;
+        }
+    }
+    static std::string of_user(std::string_view user) { return "/overrides" + pointer_step(user); }
+
+    /// In the library's words, which begin with the field.
+    void check_terms() {
+        auto rule = limit_.rule;
+        rule.overrides.clear();
+        if (auto const problem = problem_of(rule); !problem.empty())
+            return error(pointer_step(problem.substr(0, problem.find_first_of(" ."))), problem);
+        for (auto const& [user, terms] : limit_.rule.overrides) {
+            rule.overrides = {{user, terms}};
+            auto const before = "overrides: " + user + ": ";
+            if (auto const problem = problem_of(rule); !problem.empty())
+                error(of_user(user), problem.starts_with(before) ? problem.substr(before.size()) : problem);
+        }
+    }
+
+    void check_cost() {
+        auto const& rule = limit_.rule;
+        if (!limit_.cost_header.empty())
+            return;
+        auto const too_much = [&](rule_terms const& t) { return t.limit > 0 && limit_.cost > t.burst; };
+        auto const most = [](rule_terms const& t) {
+            return std::string(t.burst == t.limit ? "limit" : "burst") + " of " + std::to_string(t.burst);
+        };
+        if (auto const terms = terms_of(rule); too_much(terms))
+            return error("/cost", "costs more than the " + most(terms) +
+                                      ": every request would be refused (write \"limit\": 0 if that is meant)");
+        for (auto const& each : rule.overrides)
+            if (auto const terms = terms_of(rule, each.first); too_much(terms))
+                error(of_user(each.first),
+                      "a request costs " + std::to_string(limit_.cost) + ", more than this " + most(terms) +
+                          ": every one would be refused (write 0, or \"deny\" the user, if that is meant)");
+    }
+
+    void check_lease() {
+        if (limit_.rule.algorithm != algorithm::concurrency)
+            return;
+        auto const why = "must be at least " + format_duration(min_lease) +
+                         " for concurrency: it is how long a place stays taken by a weir that died, and while a "
+                         "request runs its place is renewed";
+        if (limit_.rule.window < min_lease)
+            error("/window", why);
+        for (auto const& [user, terms] : limit_.rule.overrides)
+            if (terms.window && *terms.window < min_lease)
+                error(of_user(user), "window " + why);
+    }
+
+    void check_users() {
+        auto const& rule = limit_.rule;
+        bool const nobody = limit_.per.size() == 1 && limit_.per.front().from == per_part::type::everyone;
+        auto const refuse = [&](char const* field, bool given) {
+            if (nobody && given)
+                error(std::string("/") + field,
+                      "names users, and \"per\": [\"*\"] counts everybody together: there are none to tell apart");
+        };
+        refuse("overrides", !rule.overrides.empty());
+        refuse("allow", !rule.allow.empty());
+        refuse("deny", !rule.deny.empty());
+        for (auto const& user : rule.allow)
+            if (rule.deny.contains(user))
+                warn("/allow", '"' + user + "\" is in \"deny\" too, which wins");
+        for (auto const* list : {&rule.allow, &rule.deny})
+            for (auto const& user : *list)
+                if (is_network(user))
+                    warn(list == &rule.allow ? "/allow" : "/deny",
+                         '"' + user + "\" is compared as a text, and no user has the name of a network");
+        for (auto const& each : rule.overrides)
+            if (rule.allow.contains(each.first) || rule.deny.contains(each.first))
+                warn(of_user(each.first), "never asked: the user is in a list of this limit, which decides");
+    }
+
+    limit const& limit_;
+    std::vector<issue>& issues_;
+    std::string const pointer_;
+};
+
 void check_limits(config const& value, std::vector<issue>& issues) {
     for (std::size_t i = 0; i < value.limits.size(); ++i) {
         auto const& l = value.limits[i];
-        auto pointer = "/limits" + pointer_step(l.rule.name);
-        if (l.cost > l.rule.limit && l.rule.limit > 0 && l.cost_header.empty())
-            issues.push_back({severity::error, pointer + "/cost", 0, 0,
-                              "costs more than the limit of " + std::to_string(l.rule.limit) +
-                                  ": every request would be refused (write \"limit\": 0 if that is meant)"});
+        limit_checker(l, issues).check();
         auto used = std::any_of(value.routes.begin(), value.routes.end(), [&](route const& r) {
             return std::find(r.limits.begin(), r.limits.end(), i) != r.limits.end();
         });
         if (!used)
-            issues.push_back({severity::warning, pointer, 0, 0, "no route uses this limit: it limits nothing here"});
+            issues.push_back({severity::warning, "/limits" + pointer_step(l.rule.name), 0, 0,
+                              "no route uses this limit: it limits nothing here"});
     }
 }
 

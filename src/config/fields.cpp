@@ -1,5 +1,7 @@
 #include "config/fields.hpp"
 
+#include "config/limit_fields.hpp"
+
 #include <weir/rate_limit/charge.hpp>
 #include <weir/redis/url.hpp>
 
@@ -108,12 +110,9 @@ constexpr std::array redis_fields{
                               set_duration(in, v, out.timeout, milliseconds{1}, seconds{10});
                           }},
     field<redis_settings>{"key_prefix", read_key_prefix},
-    field<redis_settings>{"allow_down_at_start",
-                          [](reader& in, node const& v, redis_settings& out) {
-                              if (v.kind != node::type::scalar || !v.scalar.is_boolean())
-                                  return in.wrong_type(v, "true or false");
-                              out.allow_down_at_start = v.scalar.get<bool>();
-                          }},
+    field<redis_settings>{
+        "allow_down_at_start",
+        [](reader& in, node const& v, redis_settings& out) { set_boolean(in, v, out.allow_down_at_start); }},
     field<redis_settings>{"user", nullptr, {}, "write it in the url: redis://user:${REDIS_PASSWORD}@host"},
     field<redis_settings>{"password", nullptr, {}, "write it in the url: redis://:${REDIS_PASSWORD}@host"},
     field<redis_settings>{"tls", nullptr, {}, "write it in the url: rediss://host?cacert=FILE&cert=FILE&key=FILE"},
@@ -142,7 +141,7 @@ void read_redis(reader& in, node const& v, config& out) {
         in.error(v, "nodes is for \"mode\": \"cluster\"; sentinels are named in \"sentinels\"");
 }
 
-// --- identity and limits --------------------------------------------------------------------------------------------
+// --- identity --------------------------------------------------------------------------------------------
 
 constexpr std::array identity_fields{
     field<identity_source>{"header",
@@ -173,80 +172,6 @@ void read_identity_source(reader& in, node const& v, identity_source& out) {
     else if (text)
         in.error(v, "unknown value \"" + *text + "\": write \"ip\" or {\"header\": \"" + *text + "\"}");
 }
-
-void read_per(reader& in, node const& v, limit& out) {
-    out.per.clear();
-    read_array(in, v, 1, [&](node const& element, std::size_t) {
-        auto part = read_parsed(in, element, parse_per);
-        if (!part)
-            return;
-        for (auto const& other : out.per) {
-            if (format_per(other) == format_per(*part))
-                return in.error(element, "is there already");
-            if (part->from == per_part::type::everyone || other.from == per_part::type::everyone)
-                return in.error(element, "\"*\" means everybody together and stands alone");
-        }
-        out.per.push_back(std::move(*part));
-    });
-}
-
-void read_algorithm(reader& in, node const& v, limit&) {
-    auto name = read_text(in, v);
-    if (!name || *name == "sliding_window")
-        return;
-    for (std::string_view later : {"token_bucket", "fixed_window", "concurrency"})
-        if (*name == later)
-            return in.error(v, "\"" + *name + "\" is not supported by this version: only \"sliding_window\" is");
-    in.error(v, "unknown value \"" + *name + "\"" + suggest_name(*name, {"sliding_window"}));
-}
-
-void read_cost(reader& in, node const& v, limit& out) {
-    if (v.is_object())
-        return in.error(v,
-                        "reserving and settling is not supported by this version: write a number or \"header:NAME\"");
-    if (v.is_number())
-        return set_number(in, v, out.cost, 1, max_cost);
-    auto text = read_text(in, v, "a whole number or \"header:NAME\"");
-    if (!text)
-        return;
-    try {
-        if (text->starts_with("header:"))
-            out.cost_header = parse_field_name(std::string_view(*text).substr(7));
-        else if (text->starts_with("response:"))
-            in.error(v, "a cost taken from the response is not supported by this version");
-        else if (out.cost = parse_whole_number(*text); out.cost < 1 || out.cost > max_cost)
-            in.error(v, "must be a whole number from 1 to " + std::to_string(max_cost));
-    } catch (value_error const&) {
-        in.error(v, "must be a whole number or \"header:NAME\", not \"" + *text + "\"");
-    }
-}
-
-constexpr std::array limit_fields{
-    field<limit>{"per", read_per},
-    field<limit>{"endpoint",
-                 [](reader& in, node const& v, limit& out) { set_parsed(in, v, out.endpoint, parse_endpoint_scope); }},
-    field<limit>{"algorithm", read_algorithm},
-    field<limit>{"limit",
-                 [](reader& in, node const& v, limit& out) { set_number(in, v, out.rule.limit, 0, max_limit); },
-                 presence::required},
-    field<limit>{"window",
-                 [](reader& in, node const& v, limit& out) {
-                     set_duration(in, v, out.rule.window, min_window,
-                                  std::chrono::duration_cast<milliseconds>(max_window));
-                 },
-                 presence::required},
-    field<limit>{"cost", read_cost},
-    field<limit>{"on_redis_failure",
-                 [](reader& in, node const& v, limit& out) {
-                     set_parsed(in, v, out.rule.on_redis_failure, parse_on_redis_failure);
-                 }},
-    field<limit>{"burst"},
-    field<limit>{"shadow", nullptr, {}, "remove it; the limit would be enforced"},
-    field<limit>{"overrides"},
-    field<limit>{"allow"},
-    field<limit>{"deny"},
-    field<limit>{"penalty"},
-};
 
 // --- upstreams ------------------------------------------------------------------------------------------------------
 
@@ -437,7 +362,7 @@ void read_limits(reader& in, node const& v, config& out) {
     read_map(in, v, [&](member const& m) {
         auto& l = out.limits.emplace_back();
         l.rule.name = m.key;
-        read_object(in, m.value, l, limit_fields);
+        read_limit(in, m.value, l);
     });
 }
 
@@ -501,18 +426,6 @@ constexpr std::array document_fields{
     field<config>{"reload", nullptr, {}, "restart weir to change its configuration"},
 };
 
-template <class T, std::size_t N>
-object_fields describe(std::string_view definition, std::array<field<T>, N> const& fields) {
-    object_fields described{definition, {}, {}};
-    for (auto const& f : fields) {
-        if (f.read)
-            described.fields.push_back(f.name);
-        if (f.needed == presence::required)
-            described.required.push_back(f.name);
-    }
-    return described;
-}
-
 } // namespace
 
 void read_document(reader& in, node const& root, config& out) {
@@ -525,14 +438,16 @@ void read_document(reader& in, node const& root, config& out) {
 }
 
 std::vector<object_fields> describe_fields() {
-    return {
+    std::vector<object_fields> all{
         describe("", document_fields),        describe("listen", listen_fields),
         describe("admin", admin_fields),      describe("decision", decision_fields),
         describe("redis", redis_fields),      describe("identity", identity_fields),
-        describe("limit", limit_fields),      describe("upstream", upstream_fields),
-        describe("timeouts", timeout_fields), describe("route", route_fields),
-        describe("http", http_fields),
+        describe("route", route_fields),      describe("upstream", upstream_fields),
+        describe("timeouts", timeout_fields), describe("http", http_fields),
     };
+    for (auto& each : describe_limit_fields())
+        all.push_back(std::move(each));
+    return all;
 }
 
 } // namespace weir::config

@@ -53,6 +53,12 @@ std::optional<std::string> read_text(reader& in, node const& value, std::string_
     }
 }
 
+void set_boolean(reader& in, node const& value, bool& out) {
+    if (value.kind != node::type::scalar || !value.scalar.is_boolean())
+        return in.wrong_type(value, "true or false");
+    out = value.scalar.get<bool>();
+}
+
 void set_duration(reader& in, node const& value, milliseconds& out, milliseconds least, milliseconds most) {
     if (value.is_number())
         return in.error(value, "must be a duration with its unit, such as \"5s\", not a number");

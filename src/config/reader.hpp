@@ -111,6 +111,19 @@ void read_object(reader& in, node const& value, T& out, std::array<field<T>, N> 
     }
 }
 
+/// The table as others see it: what is read, and what must be there.
+template <class T, std::size_t N>
+object_fields describe(std::string_view definition, std::array<field<T>, N> const& fields) {
+    object_fields described{definition, {}, {}};
+    for (auto const& f : fields) {
+        if (f.read)
+            described.fields.push_back(f.name);
+        if (f.needed == presence::required)
+            described.required.push_back(f.name);
+    }
+    return described;
+}
+
 /// Calls `read(element, index)` for each element of an array of at least `least`.
 template <class Read>
 void read_array(reader& in, node const& value, std::size_t least, Read read) {
@@ -164,6 +177,9 @@ void set_parsed(reader& in, node const& value, T& out, Parse parse) {
     if (auto parsed = read_parsed(in, value, parse))
         out = std::move(*parsed);
 }
+
+/// Sets `out` to true or false.
+void set_boolean(reader& in, node const& value, bool& out);
 
 /// Sets `out` to a duration from `least` to `most`.
 void set_duration(reader& in, node const& value, milliseconds& out, milliseconds least, milliseconds most);

@@ -50,18 +50,41 @@ json show_identity(identity_source const& value) {
     return {{"header", value.header}};
 }
 
+json show_override(rule_override const& value) {
+    json shown;
+    if (value.limit)
+        shown["limit"] = *value.limit;
+    if (value.window)
+        shown["window"] = format_duration(*value.window);
+    if (value.burst)
+        shown["burst"] = *value.burst;
+    return shown;
+}
+
 json show_limit(limit const& value) {
     json shown;
     shown["per"] = show_list(value.per, format_per);
     shown["endpoint"] = format_endpoint_scope(value.endpoint);
-    shown["algorithm"] = "sliding_window";
-    shown["limit"] = value.rule.limit;
-    shown["window"] = format_duration(value.rule.window);
+    auto const& rule = value.rule;
+    shown["algorithm"] = to_string(rule.algorithm);
+    shown["limit"] = rule.limit;
+    shown["window"] = format_duration(rule.window);
+    if (rule.algorithm == algorithm::token_bucket && rule.limit > 0)
+        shown["burst"] = terms_of(rule).burst;
     if (value.cost_header.empty())
         shown["cost"] = value.cost;
     else
         shown["cost"] = "header:" + value.cost_header;
-    shown["on_redis_failure"] = format_on_redis_failure(value.rule.on_redis_failure);
+    shown["on_redis_failure"] = format_on_redis_failure(rule.on_redis_failure);
+    shown["shadow"] = rule.shadow;
+    if (rule.penalty.after > 0)
+        shown["penalty"] = {{"after", rule.penalty.after}, {"block", format_duration(rule.penalty.block)}};
+    for (auto const& [user, terms] : rule.overrides)
+        shown["overrides"][user] = show_override(terms);
+    if (!rule.allow.empty())
+        shown["allow"] = rule.allow;
+    if (!rule.deny.empty())
+        shown["deny"] = rule.deny;
     return shown;
 }
 

@@ -109,6 +109,12 @@ constexpr std::array endpoint_scopes{
     word<endpoint_scope>{"path", endpoint_scope::path},
     word<endpoint_scope>{"*", endpoint_scope::any},
 };
+constexpr std::array algorithms{
+    word<weir::algorithm>{"sliding_window", weir::algorithm::sliding_window},
+    word<weir::algorithm>{"token_bucket", weir::algorithm::token_bucket},
+    word<weir::algorithm>{"fixed_window", weir::algorithm::fixed_window},
+    word<weir::algorithm>{"concurrency", weir::algorithm::concurrency},
+};
 constexpr std::array outage_policies{
     word<weir::on_redis_failure>{"local", weir::on_redis_failure::local},
     word<weir::on_redis_failure>{"open", weir::on_redis_failure::open},
@@ -389,6 +395,8 @@ weir::rule parse_rule(std::string_view text) {
                                     : parse_name(text.substr(0, equals));
     return rule;
 }
+
+weir::algorithm parse_algorithm(std::string_view text) { return parse_word(text, algorithms); }
 
 weir::on_redis_failure parse_on_redis_failure(std::string_view text) { return parse_word(text, outage_policies); }
 std::string_view format_on_redis_failure(weir::on_redis_failure value) noexcept {

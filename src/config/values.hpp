@@ -77,6 +77,8 @@ std::string parse_name(std::string_view text);
 /// "100/1m", "10/s" or "NAME=100/1m": a rule of `limit` per `window`. Without a name it is called `100-per-1m`.
 weir::rule parse_rule(std::string_view text);
 
+weir::algorithm parse_algorithm(std::string_view text);
+
 weir::on_redis_failure parse_on_redis_failure(std::string_view text);
 std::string_view format_on_redis_failure(weir::on_redis_failure value) noexcept;
 

@@ -53,20 +53,24 @@ TEST(config_load, the_example_of_the_repository_loads_completely) {
     EXPECT_EQ(c.trusted_proxies.size(), 1U);
     EXPECT_EQ(c.identity.at(0).header, "x-user-id");
     EXPECT_EQ(c.identity.at(1).from, identity_source::type::ip);
-    ASSERT_EQ(c.limits.size(), 3U);
+    ASSERT_EQ(c.limits.size(), 5U);
     EXPECT_EQ(c.limits[0].rule.limit, 100U);
     EXPECT_EQ(c.limits[0].rule.window, std::chrono::minutes{1});
     EXPECT_EQ(c.limits[1].cost_header, "x-estimated-tokens");
     EXPECT_EQ(c.limits[1].rule.on_redis_failure, weir::on_redis_failure::closed);
+    EXPECT_EQ(c.limits[0].rule.overrides.at("batch").limit, 1000U);
     EXPECT_EQ(c.limits[2].endpoint, endpoint_scope::any);
+    EXPECT_EQ(c.limits[2].rule.penalty.after, 100U);
+    EXPECT_EQ(c.limits[3].rule.algorithm, weir::algorithm::concurrency);
+    EXPECT_TRUE(c.limits[4].rule.shadow);
     ASSERT_EQ(c.upstreams.size(), 1U);
     EXPECT_EQ(c.upstreams[0].targets.at(1).port, 9002);
     ASSERT_EQ(c.routes.size(), 2U);
     EXPECT_EQ(c.routes[0].path, "/v1/chat/");
     EXPECT_TRUE(c.routes[0].prefix);
     EXPECT_THAT(c.routes[0].methods, ElementsAre("POST"));
-    EXPECT_THAT(c.routes[0].limits, ElementsAre(0U, 1U));
-    EXPECT_THAT(c.routes[1].limits, ElementsAre(0U, 2U));
+    EXPECT_THAT(c.routes[0].limits, ElementsAre(0U, 1U, 3U));
+    EXPECT_THAT(c.routes[1].limits, ElementsAre(0U, 2U, 4U));
     EXPECT_EQ(c.http.max_head, 32U * 1024);
     EXPECT_EQ(c.access_log, "-");
 }
@@ -129,8 +133,7 @@ TEST(config_load, a_key_written_twice_is_an_error_that_names_the_first) {
 TEST(config_load, what_belongs_to_later_versions_is_refused_by_name_and_never_ignored) {
     EXPECT_THAT(culprits(R"({"listen":[{"address":"127.0.0.1:0","tls":{}}],"circuits":{},"locks":{},
             "identity":[{"jwt":{}},{"api_key":{}}],
-            "limits":{"a":{"limit":1,"window":"1s","burst":3,"shadow":true,"penalty":{},"overrides":{},
-                           "algorithm":"token_bucket","per":["jwt:sub"],"cost":{"reserve":1}}},
+            "limits":{"a":{"limit":1,"window":"1s","per":["jwt:sub"],"cost":{"reserve":1}}},
             "upstreams":{"api":{"targets":["http://a"],"balance":"least_request","circuit":"c","retries":{},"health":{}}},
             "routes":[{"name":"all","path":"/*","upstream":"api","lock":"session","limits":["a"]}]})"),
                 ElementsAre(HasSubstr("/listen/0/tls: not supported by this version"),
@@ -138,11 +141,6 @@ TEST(config_load, what_belongs_to_later_versions_is_refused_by_name_and_never_ig
                             HasSubstr("/locks: not supported by this version"),
                             HasSubstr("/identity/0/jwt: not supported by this version"),
                             HasSubstr("/identity/1/api_key: not supported by this version"),
-                            HasSubstr("/limits/a/burst: not supported by this version"),
-                            HasSubstr("/limits/a/shadow: not supported by this version"),
-                            HasSubstr("/limits/a/penalty: not supported by this version"),
-                            HasSubstr("/limits/a/overrides: not supported by this version"),
-                            HasSubstr("/limits/a/algorithm: \"token_bucket\" is not supported by this version"),
                             HasSubstr("/limits/a/per/0: \"jwt:sub\" is not supported by this version"),
                             HasSubstr("/limits/a/cost: reserving and settling is not supported by this version"),
                             HasSubstr("/upstreams/api/balance: \"least_request\" is not supported by this version"),
