@@ -44,6 +44,8 @@ constexpr char demo_notes[] = R"(Examples:
 constexpr char check_notes[] = R"(Examples:
   weir check --user alice --endpoint /v1/chat --limit 10/1m
   weir check --user alice --endpoint chat --rule per-user --config weir.json --cost 5 --json
+  weir check --user alice --endpoint /v1/chat --limit 10/1m --algorithm token_bucket --burst 50
+  weir check --user alice --endpoint report --limit 2/10m --algorithm concurrency    two at a time, for 10 minutes
   if weir check --user "$USER" --endpoint deploy --limit 3/1h; then ./deploy; fi
 
 Exit codes: 0 admitted, 1 refused, 2 error.)";
@@ -56,6 +58,12 @@ Exit codes: 0 one more would be admitted, 1 it would be refused, 2 error.)";
 constexpr char reset_notes[] = R"(Examples:
   weir limit reset --user alice --endpoint chat --rule per-user --config weir.json
   weir limit reset --user alice --endpoint chat          forgets all rules of that user and endpoint)";
+
+constexpr char refund_notes[] = R"(Examples:
+  weir limit refund --user alice --endpoint /v1/chat --limit 100/1m --units 5
+  weir limit refund --user alice --endpoint chat --rule per-user --config weir.json --units 1
+
+Takes back what was charged last and still counts, and never more than that.)";
 
 constexpr char config_check_notes[] = R"(Example:
   weir config check weir.json && systemctl restart weir
@@ -155,6 +163,11 @@ void add_rule(CLI::App& app, rule_options& which, bool needed) {
     app.add_option("--limit", which.limits, "A rule as 10/1m or NAME=10/1m; may be repeated")
         ->type_name("N/WINDOW")
         ->allow_extra_args(false);
+    app.add_option("--algorithm", which.algorithm,
+                   "How --limit counts: sliding_window (as without it), token_bucket, fixed_window or concurrency")
+        ->type_name("NAME");
+    app.add_option("--burst", which.burst, "Units a token_bucket admits at once (as many as the limit)")
+        ->type_name("N");
     app.add_option("--rule", which.rules, "A limit of the configuration file; may be repeated")
         ->type_name("NAME")
         ->allow_extra_args(false);
@@ -175,11 +188,10 @@ void add_check(CLI::App& parent, chosen& result) {
     auto* app = add_command(parent, result, "check", "Ask a limit once, and be counted", options, check_notes);
     add_rule(*app, options->which, true);
     app->add_option("--cost", options->cost, "Units to charge; 0 asks without being counted")->capture_default_str();
-    app->add_option("--algorithm", options->algorithm)->capture_default_str();
 }
 
 void add_limit(CLI::App& parent, chosen& result) {
-    auto* app = parent.add_subcommand("limit", "Look at what a limit has counted, or forget it");
+    auto* app = parent.add_subcommand("limit", "Look at what a limit has counted, take some back, or forget it");
     app->require_subcommand(1);
     auto peek = std::make_shared<limit_peek_options>();
     auto* peek_app =
@@ -188,6 +200,10 @@ void add_limit(CLI::App& parent, chosen& result) {
     auto reset = std::make_shared<limit_reset_options>();
     auto* reset_app = add_command(*app, result, "reset", "Forget what was counted", reset, reset_notes);
     add_rule(*reset_app, reset->which, false);
+    auto refund = std::make_shared<limit_refund_options>();
+    auto* refund_app = add_command(*app, result, "refund", "Take back units that were charged", refund, refund_notes);
+    add_rule(*refund_app, refund->which, true);
+    refund_app->add_option("--units", refund->units, "How many")->type_name("N")->required();
 }
 
 void add_config_commands(CLI::App& parent, chosen& result) {

@@ -11,6 +11,7 @@ int run_command(demo_options const& options, bool json);
 int run_command(check_options const& options, bool json);
 int run_command(limit_peek_options const& options, bool json);
 int run_command(limit_reset_options const& options, bool json);
+int run_command(limit_refund_options const& options, bool json);
 int run_command(config_check_options const& options, bool json);
 int run_command(config_show_options const& options, bool json);
 int run_command(doctor_options const& options, bool json);

@@ -37,6 +37,9 @@ struct rule_options {
     std::string user;
     std::string endpoint;
     std::vector<std::string> limits;
+    /// Of the limits; empty: as in a configuration that does not say.
+    std::string algorithm;
+    std::string burst;
     std::vector<std::string> rules;
     std::string config_file;
     std::string redis;
@@ -47,7 +50,6 @@ struct rule_options {
 struct check_options {
     rule_options which;
     std::string cost = "1";
-    std::string algorithm = "sliding_window";
 };
 
 struct limit_peek_options {
@@ -56,6 +58,11 @@ struct limit_peek_options {
 
 struct limit_reset_options {
     rule_options which;
+};
+
+struct limit_refund_options {
+    rule_options which;
+    std::string units;
 };
 
 struct config_check_options {
@@ -71,8 +78,9 @@ struct doctor_options {
     std::string redis;
 };
 
-using command_options = std::variant<serve_options, demo_options, check_options, limit_peek_options,
-                                     limit_reset_options, config_check_options, config_show_options, doctor_options>;
+using command_options =
+    std::variant<serve_options, demo_options, check_options, limit_peek_options, limit_reset_options,
+                 limit_refund_options, config_check_options, config_show_options, doctor_options>;
 
 /// A command and how to answer.
 struct invocation {

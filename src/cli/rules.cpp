@@ -15,6 +15,16 @@
 namespace weir::cli {
 namespace {
 
+/// What `parse` reads from a flag.
+template <class Parse>
+auto from_flag(char const* flag, Parse parse) {
+    try {
+        return parse();
+    } catch (config::value_error const& e) {
+        throw failure("usage", std::string(flag) + ": " + e.what(), {});
+    }
+}
+
 asked_rules::one rule_of_file(config::config const& file, std::string const& name, std::string const& endpoint) {
     auto index = file.find_limit(name);
     if (!index) {
@@ -67,9 +77,29 @@ nlohmann::ordered_json time_json(std::chrono::milliseconds time) {
     return time.count();
 }
 
+/// "3 of 10 left in 1m", by how the rule counts.
+std::string share_text(rule_decision const& said) {
+    auto const time = config::format_duration(said.window);
+    auto const share = std::to_string(said.remaining) + " of " + std::to_string(said.limit);
+    switch (said.rule->algorithm) {
+    case algorithm::sliding_window:
+    case algorithm::fixed_window:
+        break;
+    case algorithm::token_bucket:
+        return share + " left, full again in at most " + time;
+    case algorithm::concurrency:
+        return share + " places free, leased for " + time;
+    }
+    return share + " left in " + time;
+}
+
 std::string rule_line(rule_decision const& said) {
-    auto line = "  " + said.rule->name + ": " + std::to_string(said.remaining) + " of " + std::to_string(said.limit) +
-                " left in " + config::format_duration(said.window);
+    auto line = "  " + said.rule->name + ", " + std::string(to_string(said.rule->algorithm));
+    if (said.rule->shadow)
+        line += ", on trial";
+    if (said.listed)
+        return line + (said.allowed ? ": the user is on its allow list" : ": the user is on its deny list");
+    line += ": " + share_text(said);
     if (said.retry_after == never)
         line += "; never admits this cost";
     else if (!said.allowed)
@@ -77,6 +107,42 @@ std::string rule_line(rule_decision const& said) {
     if (said.reset_after.count() > 0)
         line += "; all of it in " + time_text(said.reset_after);
     return line;
+}
+
+std::string refusal_text(decision const& d) {
+    auto const& said = d.rules.at(d.binding);
+    auto const text = " by " + said.rule->name + ", ";
+    if (said.listed)
+        return text + "for ever: the user is on its deny list";
+    if (d.retry_after == never)
+        return text + "for ever: it costs more than the limit";
+    return text + "for another " + time_text(d.retry_after);
+}
+
+/// The rule that `--limit` says, counted as `--algorithm` and `--burst` say. Another algorithm counts in its own way,
+/// so that a rule without a name of its own must not share that of a sliding window.
+weir::rule parse_limit(std::string const& text, rule_options const& options) {
+    auto rule = from_flag("--limit", [&] { return config::parse_rule(text); });
+    if (!options.algorithm.empty())
+        rule.algorithm = from_flag("--algorithm", [&] { return config::parse_algorithm(options.algorithm); });
+    if (rule.algorithm != algorithm::sliding_window && text.find('=') == text.npos)
+        rule.name += "-" + std::string(to_string(rule.algorithm));
+    if (!options.burst.empty())
+        rule.burst = parse_units("--burst", options.burst);
+    if (!options.burst.empty() && rule.burst == 0)
+        throw failure("usage", "--burst: at least 1", {});
+    if (auto const problem = problem_of(rule); !problem.empty())
+        throw failure("usage", "--limit " + text + ": " + problem,
+                      rule.burst > 0 && rule.algorithm != algorithm::token_bucket ? "add --algorithm token_bucket"
+                                                                                  : "");
+    return rule;
+}
+
+void refuse_without_limit(rule_options const& options) {
+    for (auto const& [flag, text] : {std::pair{"--algorithm", &options.algorithm}, {"--burst", &options.burst}})
+        if (options.limits.empty() && !text->empty())
+            throw failure("usage", std::string(flag) + " belongs to --limit: a --rule has its own",
+                          "write it in the file");
 }
 
 asio::awaitable<error_code> ask(limiter& through, std::vector<charge> const& charges, decision& out) {
@@ -93,6 +159,14 @@ asio::awaitable<std::uint64_t> reset(redis_session& session, limiter& through, k
     co_return forgotten;
 }
 
+asio::awaitable<std::uint64_t> refund(redis_session& session, limiter& through, charge what) {
+    error_code ec;
+    auto taken = co_await through.async_refund(std::span{&what, 1}, asio::redirect_error(asio::use_awaitable, ec));
+    if (ec)
+        throw redis_failure(ec, session.client().last_error_text(), session.where());
+    co_return taken;
+}
+
 } // namespace
 
 asked_rules ask_rules(rule_options const& options) {
@@ -100,12 +174,9 @@ asked_rules ask_rules(rule_options const& options) {
     asked.user = options.user;
     asked.endpoint = options.endpoint;
     std::optional<config::redis_settings> configured;
-    try {
-        for (auto const& text : options.limits)
-            asked.rules.push_back({config::parse_rule(text)});
-    } catch (config::value_error const& e) {
-        throw failure("usage", std::string("--limit: ") + e.what(), {});
-    }
+    refuse_without_limit(options);
+    for (auto const& text : options.limits)
+        asked.rules.push_back({parse_limit(text, options)});
     if (!options.config_file.empty()) {
         auto file = config::load_file(options.config_file);
         if (!file.value)
@@ -118,12 +189,8 @@ asked_rules ask_rules(rule_options const& options) {
     }
     if (!options.key_prefix.empty())
         asked.key_prefix = options.key_prefix;
-    try {
-        if (!options.timeout.empty())
-            asked.timeout = config::parse_duration(options.timeout);
-    } catch (config::value_error const& e) {
-        throw failure("usage", std::string("--timeout: ") + e.what(), {});
-    }
+    if (!options.timeout.empty())
+        asked.timeout = from_flag("--timeout", [&] { return config::parse_duration(options.timeout); });
     if (asked.timeout < std::chrono::milliseconds{1} || asked.timeout > std::chrono::hours{1})
         throw failure("usage", "--timeout: must be from 1ms to 1h", {});
     refuse_twice(asked);
@@ -162,32 +229,60 @@ std::uint64_t forget(redis_session& session, asked_rules const& asked) {
     return forgotten;
 }
 
+std::uint64_t take_back(redis_session& session, asked_rules const& asked, std::uint64_t units) {
+    for (auto const& one : asked.rules)
+        if (one.rule.algorithm == algorithm::concurrency)
+            throw failure("usage", "the limit \"" + one.rule.name + "\" counts what is in flight: nothing to refund",
+                          "weir limit reset frees all its places");
+    limiter_options options;
+    options.key_prefix = asked.key_prefix;
+    limiter through(session.client(), std::move(options));
+    std::uint64_t taken = 0;
+    for (auto const& one : asked.rules) { // their keys may lie on different nodes
+        bool const listed =
+            !one.any_user && (one.rule.allow.contains(asked.user) || one.rule.deny.contains(asked.user));
+        if (!listed) // else nothing was ever counted
+            taken +=
+                session.run(refund(session, through, {&one.rule, asked.user_of(one), asked.endpoint_of(one), units}));
+    }
+    return taken;
+}
+
+std::uint64_t parse_units(char const* flag, std::string const& text) {
+    auto const units = from_flag(flag, [&] { return config::parse_whole_number(text); });
+    if (units > max_cost)
+        throw failure("usage", std::string(flag) + ": at most " + std::to_string(max_cost), {});
+    return units;
+}
+
 void print_decision(asked_rules const& asked, decision const& d, std::uint64_t cost, bool json) {
     if (json) {
         auto rules = nlohmann::ordered_json::array();
         for (auto const& said : d.rules)
             rules.push_back({{"rule", said.rule->name},
+                             {"algorithm", to_string(said.rule->algorithm)},
                              {"allowed", said.allowed},
+                             {"outcome", to_string(said.outcome)},
+                             {"listed", said.listed},
                              {"limit", said.limit},
                              {"window_ms", said.window.count()},
                              {"remaining", said.remaining},
                              {"retry_after_ms", time_json(said.retry_after)},
                              {"reset_after_ms", time_json(said.reset_after)}});
-        std::cout << json_text({{"allowed", d.allowed},
-                                {"user", asked.user},
-                                {"endpoint", asked.endpoint},
-                                {"cost", cost},
-                                {"binding", d.rules.at(d.binding).rule->name},
-                                {"retry_after_ms", time_json(d.retry_after)},
-                                {"rules", rules}});
+        nlohmann::ordered_json answer{{"allowed", d.allowed},
+                                      {"user", asked.user},
+                                      {"endpoint", asked.endpoint},
+                                      {"cost", cost},
+                                      {"binding", d.rules.at(d.binding).rule->name},
+                                      {"retry_after_ms", time_json(d.retry_after)}};
+        if (!d.request_id.empty())
+            answer["request_id"] = d.request_id;
+        answer["rules"] = rules;
+        std::cout << json_text(answer);
         return;
     }
     std::cout << (d.allowed ? "allowed" : "refused") << ": " << asked.user << " at " << asked.endpoint;
-    if (!d.allowed)
-        std::cout << " by " << d.rules.at(d.binding).rule->name << ", "
-                  << (d.retry_after == never ? std::string("for ever: it costs more than the limit")
-                                             : "for another " + time_text(d.retry_after));
-    std::cout << '\n';
+    std::cout << (d.allowed ? std::string{} : refusal_text(d)) << '\n';
     for (auto const& said : d.rules)
         std::cout << rule_line(said) << '\n';
 }

@@ -44,6 +44,12 @@ decision decide(redis_session& session, asked_rules const& asked, std::uint64_t 
 /// had counted something. Throws `failure`.
 std::uint64_t forget(redis_session& session, asked_rules const& asked);
 
+/// Takes `units` back from each rule, those charged last first; how many were. Throws `failure`.
+std::uint64_t take_back(redis_session& session, asked_rules const& asked, std::uint64_t units);
+
+/// A number of units from a flag, 0 to `max_cost`. Throws `failure`.
+std::uint64_t parse_units(char const* flag, std::string const& text);
+
 /// Prints a decision; `cost` as asked.
 void print_decision(asked_rules const& asked, decision const& d, std::uint64_t cost, bool json);
 

@@ -38,6 +38,7 @@ TEST(cli_program, help_names_every_command_and_version_says_what_it_is_built_wit
                                                                      {"check", "--help"},
                                                                      {"limit", "peek", "--help"},
                                                                      {"limit", "reset", "--help"},
+                                                                     {"limit", "refund", "--help"},
                                                                      {"config", "check", "--help"},
                                                                      {"config", "show", "--help"},
                                                                      {"doctor", "--help"}}) {
@@ -59,6 +60,14 @@ TEST(cli_program, what_it_does_not_understand_is_one_line_and_exit_code_2) {
              {"check", "--user", "a", "--endpoint", "b", "--limit", "1/s", "--cost", "-1"},
              {"check", "--user", "a", "--endpoint", "b", "--limit", "1/s", "--limit", "1/1s"},
              {"check", "--user", "a", "--endpoint", "b", "--rule", "r"},
+             {"check", "--user", "a", "--endpoint", "b", "--limit", "1/s", "--algorithm", "leaky"},
+             {"check", "--user", "a", "--endpoint", "b", "--limit", "1/s", "--burst", "5"},
+             {"check", "--user", "a", "--endpoint", "b", "--limit", "1/s", "--algorithm", "token_bucket", "--burst",
+              "0"},
+             {"check", "--user", "a", "--endpoint", "b", "--limit", "10001/s", "--algorithm", "concurrency"},
+             {"limit", "refund", "--user", "a", "--endpoint", "b", "--limit", "1/s"},
+             {"limit", "refund", "--user", "a", "--endpoint", "b", "--limit", "1/s", "--units", "0"},
+             {"limit", "refund", "--user", "a", "--endpoint", "b", "--units", "1"},
              {"limit", "peek", "--nope"},
              {"serve"},
              {"config", "check"},
@@ -78,7 +87,7 @@ TEST(cli_program, check_admits_as_many_as_the_limit_says_and_its_exit_code_tells
     std::vector<std::string> check{"check", "--user", "alice", "--endpoint", "/v1/chat", "--limit", "2/1h"};
     auto first = run_program(check, environment);
     EXPECT_EQ(first.code, 0) << first.err;
-    EXPECT_THAT(first.out, StartsWith("allowed: alice at /v1/chat\n  2-per-1h: 1 of 2 left in 1h"));
+    EXPECT_THAT(first.out, StartsWith("allowed: alice at /v1/chat\n  2-per-1h, sliding_window: 1 of 2 left in 1h"));
     EXPECT_EQ(run_program(check, environment).code, 0);
     auto third = run_program(check, environment);
     EXPECT_EQ(third.code, 1);
@@ -111,6 +120,87 @@ TEST(cli_program, peek_does_not_count_and_reset_forgets) {
     EXPECT_EQ(with({"check"}).code, 0);
     EXPECT_EQ(run_program({"limit", "reset", "--user", "bob", "--endpoint", "x", "--redis", redis.url(), "--json"}).out,
               "{\n  \"user\": \"bob\",\n  \"endpoint\": \"x\",\n  \"forgotten\": 1\n}\n");
+}
+
+TEST(cli_program, check_counts_by_the_algorithm_that_is_asked_for) {
+    redis_server redis;
+    auto const check = [&](std::vector<std::string> further) {
+        std::vector<std::string> command{"check", "--user", "alice", "--endpoint", "x", "--redis", redis.url()};
+        command.insert(command.end(), further.begin(), further.end());
+        return run_program(command);
+    };
+    std::vector<std::string> const bucket{"--limit", "1/1h", "--algorithm", "token_bucket",
+                                          "--burst", "3",    "--cost",      "2"};
+    auto first = check(bucket);
+    EXPECT_EQ(first.code, 0) << first.err;
+    EXPECT_THAT(first.out, HasSubstr("1-per-1h-token_bucket, token_bucket: 1 of 3 left, full again in at most 3h"));
+    EXPECT_EQ(check(bucket).code, 1);
+    EXPECT_EQ(check({"--limit", "1/1h"}).code, 0) << "a sliding window counts apart";
+
+    std::vector<std::string> const places{"--limit", "1/1h", "--algorithm", "concurrency", "--json"};
+    auto held = json::parse(check(places).out);
+    EXPECT_EQ(held["allowed"], true);
+    EXPECT_EQ(held["request_id"].get<std::string>().size(), 32U);
+    EXPECT_EQ(held["rules"][0]["algorithm"], "concurrency");
+    auto busy = check(places);
+    EXPECT_EQ(busy.code, 1) << "the place is taken for an hour";
+    EXPECT_GT(json::parse(busy.out)["retry_after_ms"], 3'500'000);
+
+    EXPECT_THAT(check({"--limit", "1/s", "--algorithm", "token-bucket"}).err,
+                HasSubstr(R"(--algorithm: unknown value "token-bucket"; did you mean "token_bucket"?)"));
+    EXPECT_THAT(check({"--limit", "1/s", "--burst", "5"}).err,
+                HasSubstr("burst belongs to a token_bucket: add --algorithm token_bucket"));
+    EXPECT_THAT(check({"--rule", "r", "--config", "f", "--burst", "5"}).err,
+                HasSubstr("--burst belongs to --limit: a --rule has its own"));
+}
+
+TEST(cli_program, refund_takes_back_what_was_charged_and_no_more) {
+    redis_server redis;
+    std::vector<std::string> const which{"--user",  "alice", "--endpoint", "x",
+                                         "--limit", "3/1h",  "--redis",    redis.url()};
+    auto with = [&](std::vector<std::string> command) {
+        command.insert(command.end(), which.begin(), which.end());
+        return run_program(command);
+    };
+    EXPECT_EQ(with({"check", "--cost", "3"}).code, 0);
+    EXPECT_EQ(with({"limit", "refund", "--units", "2"}).out, "refunded 2: alice at x\n");
+    EXPECT_EQ(with({"check", "--cost", "2"}).code, 0);
+    EXPECT_EQ(with({"check"}).code, 1);
+    EXPECT_EQ(json::parse(with({"limit", "refund", "--units", "9", "--json"}).out)["refunded"], 3);
+    EXPECT_EQ(with({"limit", "refund", "--units", "1"}).out, "nothing was counted: alice at x\n");
+    auto const place = with({"limit", "refund", "--units", "1", "--algorithm", "concurrency"});
+    EXPECT_EQ(place.code, 2);
+    EXPECT_THAT(place.err, AllOf(IsOneLine(), HasSubstr("counts what is in flight: nothing to refund")));
+}
+
+TEST(cli_program, the_answer_tells_of_the_lists_and_terms_of_the_user) {
+    redis_server redis;
+    temporary_directory directory;
+    auto file = write_file(directory, R"({"listen":[{"address":"127.0.0.1:0"}],"redis":{"url":")" + redis.url() + R"("},
+        "limits":{"a":{"limit":1,"window":"1h","overrides":{"big":50},"allow":["friend"],"deny":["foe"]},
+                  "trial":{"limit":0,"window":"1h","shadow":true}},
+        "upstreams":{"u":{"targets":["http://127.0.0.1:1"]}},
+        "routes":[{"name":"r","path":"/*","upstream":"u","limits":["a","trial"]}]})");
+    auto check = [&](std::string user, std::vector<std::string> further = {}) {
+        std::vector<std::string> command{"check", "--user", user, "--endpoint", "r", "--rule", "a", "--config", file};
+        command.insert(command.end(), further.begin(), further.end());
+        return run_program(command);
+    };
+    EXPECT_THAT(check("big").out, HasSubstr("49 of 50 left in 1h"));
+    EXPECT_THAT(check("friend").out, HasSubstr("a, sliding_window: the user is on its allow list"));
+    auto foe = check("foe");
+    EXPECT_EQ(foe.code, 1);
+    EXPECT_THAT(foe.out, AllOf(StartsWith("refused: foe at r by a, for ever: the user is on its deny list\n"),
+                               HasSubstr("a, sliding_window: the user is on its deny list")));
+    auto as_json = json::parse(check("foe", {"--json"}).out)["rules"][0];
+    EXPECT_EQ(as_json["listed"], true);
+    EXPECT_EQ(as_json["outcome"], "deny");
+    EXPECT_THAT(check("other", {"--rule", "trial"}).out,
+                AllOf(StartsWith("allowed: other at r\n"), HasSubstr("trial, sliding_window, on trial: 0 of 0 left")));
+    EXPECT_EQ(run_program({"limit", "refund", "--user", "friend", "--endpoint", "r", "--rule", "a", "--config", file,
+                           "--units", "1"})
+                  .out,
+              "nothing was counted: friend at r\n");
 }
 
 TEST(cli_program, check_takes_rules_and_redis_from_a_configuration_file) {
