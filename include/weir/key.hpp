@@ -51,6 +51,15 @@ WEIR_DECL void append_rate_key(std::string& out, std::string_view prefix, key_pa
 /// Appends `<rate key>#<request id>`: where the record of a request is kept, on the node of its rate key.
 WEIR_DECL void append_record_key(std::string& out, std::string_view rate_key, std::string_view request_id);
 
+/// Appends `<prefix>circuit:<service>`, on a cluster `<prefix>circuit:{<service>}`.
+WEIR_DECL void append_circuit_key(std::string& out, std::string_view prefix, key_part service,
+                                  key_layout layout = key_layout::standalone);
+
+/// Appends the key of the stream that keeps the history of that circuit, `<prefix>stream:circuit:<service>`; on a
+/// cluster `<prefix>stream:circuit:{<service>}`, on the same node.
+WEIR_DECL void append_circuit_history_key(std::string& out, std::string_view prefix, key_part service,
+                                          key_layout layout = key_layout::standalone);
+
 } // namespace weir
 
 #if defined(WEIR_HEADER_ONLY)

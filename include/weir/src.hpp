@@ -7,6 +7,8 @@
 #endif
 
 #include <weir/circuit/impl/core.ipp>
+#include <weir/circuit/impl/member.ipp>
+#include <weir/circuit/impl/script.ipp>
 #include <weir/circuit/impl/settings.ipp>
 #include <weir/circuit/impl/state.ipp>
 #include <weir/circuit/impl/window.ipp>

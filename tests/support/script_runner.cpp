@@ -15,14 +15,6 @@ struct reply_deleter {
 };
 using reply_ptr = std::unique_ptr<redisReply, reply_deleter>;
 
-std::string with_test_clock(std::string source) {
-    std::string_view const line = "local time = call('TIME')\n";
-    auto const at = source.find(line);
-    if (at == std::string::npos)
-        throw std::logic_error("a script has lost the line that reads the clock");
-    return source.replace(at, line.size(), "local time = call('HMGET', 'clock', 's', 'us')\n");
-}
-
 reply_ptr next(redisContext* context) {
     void* reply = nullptr;
     if (redisGetReply(context, &reply) != REDIS_OK)
@@ -31,6 +23,14 @@ reply_ptr next(redisContext* context) {
 }
 
 } // namespace
+
+std::string with_test_clock(std::string source) {
+    std::string_view const line = "local time = call('TIME')\n";
+    auto const at = source.find(line);
+    if (at == std::string::npos)
+        throw std::logic_error("a script has lost the line that reads the clock");
+    return source.replace(at, line.size(), "local time = call('HMGET', 'clock', 's', 'us')\n");
+}
 
 void script_runner::closer::operator()(redisContext* c) const noexcept { redisFree(c); }
 

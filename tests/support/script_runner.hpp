@@ -14,9 +14,11 @@ struct redisContext;
 
 namespace weir::test {
 
-/// Runs lua/rate_check.lua and rate_refund.lua on a real server through hiredis, with a clock that the test sets: the
-/// text of a script is that of production but for the one line that reads the clock, which reads a hash instead.
-/// (Production has no such line and no argument for a time.)
+/// The text of a script with the line that reads the server's clock reading the fields `s` and `us` of the hash `clock`
+/// instead. (Production has no such line and no argument for a time.)
+std::string with_test_clock(std::string source);
+
+/// Runs lua/rate_check.lua and rate_refund.lua on a real server through hiredis, with a clock that the test sets.
 class script_runner {
 public:
     explicit script_runner(std::string const& socket_path);

@@ -61,4 +61,18 @@ TEST(key, a_shortened_part_never_ends_in_half_an_escape) {
     }
 }
 
+TEST(key, a_circuit_and_its_history_are_on_one_node) {
+    std::string key, history;
+    weir::append_circuit_key(key, "p:", "api/1:{x}");
+    weir::append_circuit_history_key(history, "p:", "api/1:{x}");
+    EXPECT_EQ(key, "p:circuit:api/1%3A%7Bx%7D");
+    EXPECT_EQ(history, "p:stream:circuit:api/1%3A%7Bx%7D");
+    key.clear();
+    history.clear();
+    weir::append_circuit_key(key, "", "api", weir::key_layout::cluster);
+    weir::append_circuit_history_key(history, "", "api", weir::key_layout::cluster);
+    EXPECT_EQ(key, "circuit:{api}");
+    EXPECT_EQ(history, "stream:circuit:{api}");
+}
+
 } // namespace

@@ -85,7 +85,7 @@ constexpr std::uint64_t millionths(double share) noexcept {
 }
 
 /// How long the opening number `openings` (1 the first) lasts: grown, capped, and with `random` (0 to 9999) ten
-/// thousandths of the jitter. To the millisecond what lua/circuit_state.lua computes.
+/// thousandths of the jitter. To the millisecond what lua/parts/circuit_state.lua computes.
 WEIR_DECL std::chrono::milliseconds wait_of(settings const& how, std::uint32_t openings, std::uint32_t random) noexcept;
 
 } // namespace weir::circuit

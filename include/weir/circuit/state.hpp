@@ -8,7 +8,7 @@
 
 namespace weir::circuit {
 
-/// What a circuit does with calls. The numbers are those of lua/circuit_state.lua.
+/// What a circuit does with calls. The numbers are those of lua/parts/circuit_state.lua.
 enum class state : std::uint8_t {
     /// Lets calls through and counts their results.
     closed = 0,
@@ -36,7 +36,7 @@ enum class outcome : std::uint8_t {
     ignored,
 };
 
-/// Why a circuit changed. The numbers are those of lua/circuit_state.lua.
+/// Why a circuit changed. The numbers are those of lua/parts/circuit_state.lua.
 enum class reason : std::uint8_t {
     none = 0,
     failure_rate = 1,

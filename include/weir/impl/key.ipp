@@ -71,4 +71,28 @@ WEIR_DECL void append_record_key(std::string& out, std::string_view rate_key, st
     append_key_part(out, request_id);
 }
 
+namespace detail {
+
+inline void append_tagged(std::string& out, std::string_view name, key_part part, key_layout layout) {
+    out += name;
+    if (layout == key_layout::cluster)
+        out += '{';
+    append_key_part(out, part);
+    if (layout == key_layout::cluster)
+        out += '}';
+}
+
+} // namespace detail
+
+WEIR_DECL void append_circuit_key(std::string& out, std::string_view prefix, key_part service, key_layout layout) {
+    out += prefix;
+    detail::append_tagged(out, "circuit:", service, layout);
+}
+
+WEIR_DECL void append_circuit_history_key(std::string& out, std::string_view prefix, key_part service,
+                                          key_layout layout) {
+    out += prefix;
+    detail::append_tagged(out, "stream:circuit:", service, layout);
+}
+
 } // namespace weir

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <weir/detail/lua_sources.hpp>
+#include <weir/detail/packed.hpp>
 #include <weir/rate_limit/check_script.hpp>
 #include <weir/rate_limit/token_bucket.hpp>
 #include <weir/rate_limit/window.hpp>
@@ -16,14 +17,6 @@ namespace detail {
 
 /// The bytes of one rule in the argument of lua/rate_check.lua.
 inline constexpr std::size_t packed_rule_size = 38;
-
-/// Writes a big-endian integer of some bytes, as struct.unpack('>In') reads it; returns where it ends.
-template <std::size_t Bytes>
-char* put_integer(char* to, std::uint64_t value) noexcept {
-    for (std::size_t i = Bytes; i-- > 0; value >>= 8)
-        to[i] = static_cast<char>(value & 0xff);
-    return to + Bytes;
-}
 
 inline std::chrono::milliseconds to_milliseconds(std::int64_t microseconds) noexcept {
     return std::chrono::ceil<std::chrono::milliseconds>(std::chrono::microseconds{microseconds});
