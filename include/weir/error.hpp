@@ -85,6 +85,14 @@ enum class errc {
     /// The URL does not name a Redis server.
     invalid_url,
 
+    // Refused by Weir itself, in this process: the call was not made.
+    /// The circuit is open, or half open and has no probe left. Try again after its `retry_after`.
+    circuit_open,
+    /// As many calls as the bulkhead allows are in flight. Shed load, or wait.
+    bulkhead_full,
+    /// The adaptive throttle sheds what the upstream would refuse. Back off.
+    throttled,
+
     // Not sent either, and retrying cannot help.
     /// The TLS handshake failed: a certificate is refused or cannot be read, or one side does not speak TLS. Nothing
     /// was sent. What is wrong is in the client's `last_error_text`.
@@ -109,6 +117,8 @@ enum class kind {
     authentication,
     /// The reply could not be understood.
     broken,
+    /// Weir itself did not let the call through: nothing was sent, and it says nothing of the upstream.
+    rejected,
 };
 
 /// The category of `errc`.

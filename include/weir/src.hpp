@@ -6,8 +6,10 @@
 #error "define WEIR_SEPARATE_COMPILATION for the whole program before including <weir/src.hpp>"
 #endif
 
+#include <weir/circuit/impl/classify.ipp>
 #include <weir/circuit/impl/core.ipp>
 #include <weir/circuit/impl/member.ipp>
+#include <weir/circuit/impl/registry.ipp>
 #include <weir/circuit/impl/script.ipp>
 #include <weir/circuit/impl/settings.ipp>
 #include <weir/circuit/impl/state.ipp>

@@ -2,6 +2,7 @@
 
 // Everything an embedding program needs.
 
+#include <weir/circuit/registry.hpp>
 #include <weir/clock.hpp>
 #include <weir/error.hpp>
 #include <weir/key.hpp>

@@ -144,6 +144,7 @@ public:
             error_code ignored;
             tcp_.close(ignored);
             unix_.close(ignored);
+            work_.reset();
         });
         thread_.join();
     }
@@ -209,6 +210,8 @@ private:
 
     std::list<std::weak_ptr<link>> links_;
     asio::io_context io_;
+    // It goes on while it refuses, and has nothing to do.
+    asio::executor_work_guard<asio::io_context::executor_type> work_{io_.get_executor()};
     tcp::acceptor tcp_;
     local::acceptor unix_;
 

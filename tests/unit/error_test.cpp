@@ -12,7 +12,7 @@ using weir::kind;
 
 TEST(error, every_code_has_a_word_and_a_message_of_its_own) {
     std::set<std::string> words, messages;
-    for (int value = 1; value <= static_cast<int>(errc::invalid_url); ++value) {
+    for (int value = 1; value <= static_cast<int>(errc::tls_failed); ++value) {
         auto const code = static_cast<errc>(value);
         EXPECT_NE(to_string(code), "unknown") << value;
         EXPECT_TRUE(words.emplace(to_string(code)).second) << to_string(code);
@@ -28,6 +28,9 @@ TEST(error, not_sent_and_outcome_unknown_are_told_apart) {
     EXPECT_TRUE(weir::error_code{errc::no_auth} == kind::authentication);
     EXPECT_TRUE(weir::error_code{errc::no_auth} == kind::refused);
     EXPECT_FALSE(weir::error_code{} == kind::refused);
+    EXPECT_TRUE(weir::error_code{errc::circuit_open} == kind::rejected);
+    EXPECT_TRUE(weir::error_code{errc::throttled} == kind::rejected);
+    EXPECT_FALSE(weir::error_code{errc::tls_failed} == kind::rejected);
 }
 
 TEST(error, replies_of_a_real_server_map_to_their_codes) {

@@ -121,7 +121,9 @@ public:
     WEIR_DECL bool adopt(fleet_view const& told, time_point now) noexcept;
     /// Redis is away: goes on alone with what was known.
     WEIR_DECL void detach(time_point now) noexcept;
-    /// A lease of a fleet's probe, for the next call; unused it is worthless from `until` on.
+    /// Leave for the call that waited for this lease of a fleet's probe; refused, and given back, where it is too late.
+    WEIR_DECL ticket claim(std::uint64_t epoch, std::uint64_t lease) noexcept;
+    /// A lease for the next call; unused it is worthless from `until` on.
     WEIR_DECL void lend(std::uint64_t epoch, std::uint64_t lease, time_point until) noexcept;
 
     /// Sets the own state by hand, until `lasts` is over (negative: until told otherwise; of `open` and `half_open`

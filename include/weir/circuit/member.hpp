@@ -3,10 +3,11 @@
 #include <weir/circuit/core.hpp>
 #include <weir/circuit/script.hpp>
 
+#include <array>
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <optional>
-#include <string>
 #include <string_view>
 
 namespace weir::circuit {
@@ -67,11 +68,13 @@ public:
     /// Changes may have been missed.
     void missed() noexcept { read_soon_ = true; }
 
-    /// Somebody waits for a lease: one more is asked for, up to as many as there are probes.
+    /// Somebody waits for a lease: one more is asked for, up to as many as there are probes; false: in vain.
     WEIR_DECL bool want_lease(time_point now) noexcept;
+    /// How many answers may yet bring a lease.
+    std::uint32_t leases_pending() const noexcept { return leases_asked_ + leases_wanted_; }
 
     /// The last error of a call, for "why it tripped"; its first 120 bytes are kept.
-    WEIR_DECL void note_error(std::string_view text);
+    WEIR_DECL void note_error(std::string_view text) noexcept;
 
 private:
     WEIR_DECL bool report_due(time_point now, bool tick);
@@ -95,7 +98,8 @@ private:
     time_point lease_again_{};
     // When the fleet's state is to be asked to move on: a little after its end, each instance at a time of its own.
     time_point due_ = time_point::max();
-    std::string last_error_;
+    std::array<char, 120> last_error_;
+    std::size_t last_error_size_ = 0;
 };
 
 } // namespace weir::circuit

@@ -45,6 +45,9 @@ inline constexpr std::array error_texts{
     error_text{errc::protocol_error, "protocol_error", "the reply from Redis is not RESP"},
     error_text{errc::invalid_argument, "invalid_argument", "an argument is out of range"},
     error_text{errc::invalid_url, "invalid_url", "not the URL of a Redis server"},
+    error_text{errc::circuit_open, "circuit_open", "the circuit is open"},
+    error_text{errc::bulkhead_full, "bulkhead_full", "too many calls are in flight"},
+    error_text{errc::throttled, "throttled", "shed by the adaptive throttle"},
     error_text{errc::tls_failed, "tls_failed", "the TLS handshake with Redis failed"},
     error_text{errc::unknown_request, "unknown_request", "no request of this id is open"},
     error_text{errc::already_settled, "already_settled", "the request of this id is settled"},
@@ -69,6 +72,8 @@ inline bool is_of_kind(errc code, kind value) noexcept {
         return (code >= errc::no_auth && code <= errc::no_permission) || code == errc::tls_failed;
     case kind::broken:
         return code == errc::unexpected_reply || code == errc::protocol_error;
+    case kind::rejected:
+        return code >= errc::circuit_open && code <= errc::throttled;
     }
     return false;
 }
@@ -99,6 +104,8 @@ public:
             return "authentication failed";
         case kind::broken:
             return "reply not understood";
+        case kind::rejected:
+            return "rejected before it was sent";
         }
         return "unknown kind";
     }

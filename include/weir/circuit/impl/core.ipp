@@ -82,12 +82,17 @@ WEIR_DECL void core::lend(std::uint64_t epoch, std::uint64_t lease, time_point u
     wants_lease_ = false;
     if (lease == 0)
         return;
-    if (!fleet() || fleet_.now != state::half_open || epoch != epoch_ || lease_ != 0) {
+    if (lease_ != 0)
         probe_results_.push_back({epoch, lease});
-        return;
-    }
-    lease_ = lease;
-    lease_until_ = until;
+    else if (claim(epoch, lease))
+        lease_ = lease, lease_until_ = until;
+}
+
+WEIR_DECL ticket core::claim(std::uint64_t epoch, std::uint64_t lease) noexcept {
+    if (fleet() && fleet_.now == state::half_open && fleet_.share == 0 && epoch == epoch_)
+        return {generation_, lease};
+    probe_results_.push_back({epoch, lease});
+    return {};
 }
 
 WEIR_DECL void core::note_threshold(reason why) noexcept {

@@ -33,7 +33,10 @@ WEIR_DECL bool member::report_due(time_point now, bool tick) {
     // While Redis is away, it is tried by polls.
     if (!core_.attached() || !counts_matter())
         return false;
-    bool const open_here = !core_.fleet() && core_.now() == state::open;
+    // What is open here alone votes on: the others may come to see it, too.
+    bool const open_here = !core_.fleet() && core_.now() != state::closed;
+    if (tick && open_here)
+        return true;
     if (!tick && !(spaced && (core_.danger() || open_here)))
         return false;
     auto const& counts = core_.shared_counts(now);
@@ -70,7 +73,7 @@ WEIR_DECL std::optional<member::request> member::next(time_point now, bool tick)
         made.counts.counts = told_;
         made.counts.run = told_run_;
         if (told_.failures > 0)
-            made.counts.last_error = last_error_;
+            made.counts.last_error = {last_error_.data(), last_error_size_};
     }
     return made;
 }
@@ -143,6 +146,9 @@ WEIR_DECL void member::adopt(fleet_view const& view, time_point now) {
     }
 }
 
-WEIR_DECL void member::note_error(std::string_view text) { last_error_.assign(text.substr(0, 120)); }
+WEIR_DECL void member::note_error(std::string_view text) noexcept {
+    last_error_size_ = std::min(text.size(), last_error_.size());
+    std::copy_n(text.data(), last_error_size_, last_error_.data());
+}
 
 } // namespace weir::circuit
