@@ -1,4 +1,4 @@
-#include <weir/circuit/core.hpp>
+#include <weir/circuit/registry.hpp>
 
 #include <benchmark/benchmark.h>
 
@@ -44,6 +44,38 @@ void core_with_the_clock_read_twice(benchmark::State& state, settings const& how
     }
 }
 
+/// Permission and record as a program writes them: an RAII permit, the clock read twice.
+void breaker_permit(benchmark::State& state) {
+    weir::asio::io_context io(1);
+    registry all(io);
+    auto api = all.get("api", with_everything({}));
+    for (auto _ : state) {
+        auto leave = api.try_acquire();
+        leave.success();
+    }
+}
+
+/// The same where the caller has the times at hand, as the proxy has.
+void breaker_permit_with_given_times(benchmark::State& state) {
+    weir::asio::io_context io(1);
+    registry all(io);
+    auto api = all.get("api", with_everything({}));
+    auto now = weir::boot_clock::now();
+    for (auto _ : state) {
+        auto leave = api.try_acquire(now);
+        now += 100us;
+        leave.record(outcome::success, 100us, now);
+    }
+}
+
+/// What two readings of the clock cost by themselves.
+void clock_read_twice(benchmark::State& state) {
+    for (auto _ : state) {
+        benchmark::DoNotOptimize(weir::boot_clock::now());
+        benchmark::DoNotOptimize(weir::boot_clock::now());
+    }
+}
+
 void refusal(benchmark::State& state) {
     core subject({}, 1);
     auto const now = weir::boot_clock::now();
@@ -55,6 +87,9 @@ void refusal(benchmark::State& state) {
 BENCHMARK_CAPTURE(core_with_given_times, time_window, with_everything({}));
 BENCHMARK_CAPTURE(core_with_given_times, count_window, with_everything(by_count()));
 BENCHMARK_CAPTURE(core_with_the_clock_read_twice, time_window, with_everything({}));
+BENCHMARK(breaker_permit);
+BENCHMARK(breaker_permit_with_given_times);
+BENCHMARK(clock_read_twice);
 BENCHMARK(refusal);
 
 } // namespace

@@ -6,10 +6,12 @@
 #error "define WEIR_SEPARATE_COMPILATION for the whole program before including <weir/src.hpp>"
 #endif
 
+#include <weir/circuit/impl/adaptive_throttle.ipp>
 #include <weir/circuit/impl/classify.ipp>
 #include <weir/circuit/impl/core.ipp>
 #include <weir/circuit/impl/member.ipp>
 #include <weir/circuit/impl/registry.ipp>
+#include <weir/circuit/impl/retry_budget.ipp>
 #include <weir/circuit/impl/script.ipp>
 #include <weir/circuit/impl/settings.ipp>
 #include <weir/circuit/impl/state.ipp>

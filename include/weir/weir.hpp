@@ -2,7 +2,11 @@
 
 // Everything an embedding program needs.
 
+#include <weir/circuit/adaptive_throttle.hpp>
+#include <weir/circuit/bulkhead.hpp>
+#include <weir/circuit/hedge.hpp>
 #include <weir/circuit/registry.hpp>
+#include <weir/circuit/retry_budget.hpp>
 #include <weir/clock.hpp>
 #include <weir/error.hpp>
 #include <weir/key.hpp>

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <weir/circuit/detail/random.hpp>
 #include <weir/circuit/settings.hpp>
 #include <weir/circuit/state.hpp>
 #include <weir/circuit/window.hpp>
@@ -172,13 +173,7 @@ public:
     bool has_probe_results() const noexcept { return !probe_results_.empty(); }
     WEIR_DECL std::optional<probe_result> next_probe_result() noexcept;
 
-    std::uint64_t random() noexcept {
-        seed_ += 0x9e3779b97f4a7c15u; // splitmix64, Steele et al., "Fast splittable pseudorandom number generators"
-        auto z = seed_;
-        z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
-        z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
-        return z ^ (z >> 31);
-    }
+    std::uint64_t random() noexcept { return detail::next_random(seed_); }
 
 private:
     struct phase {

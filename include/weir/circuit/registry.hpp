@@ -21,13 +21,13 @@ struct change_listener;
 
 struct registry_options {
     /// Goes before every key and channel.
-    std::string key_prefix;
+    std::string key_prefix{};
     /// How often reports and polls go to Redis.
-    member_options timing;
+    member_options timing{};
     /// By what name this instance votes; of the fleet no two the same. Empty: one chosen at random.
-    std::string instance;
+    std::string instance{};
     /// Told how long after its publication a change arrived here, by the server's clock as its replies tell it.
-    std::function<void(std::string_view circuit, std::chrono::microseconds delay)> on_push;
+    std::function<void(std::string_view circuit, std::chrono::microseconds delay)> on_push{};
 };
 
 /// Keeps a listener; ends that when it goes. May outlive its registry.

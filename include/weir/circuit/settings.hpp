@@ -58,7 +58,7 @@ struct settings {
     std::chrono::milliseconds probe_timeout{std::chrono::seconds{10}};
     /// The shares of the traffic, in percent, that follow on good probes before it closes, each for `ramp_step`, such
     /// as {1, 10, 50}: at most 8, growing, 1 to 99. Empty: it closes at once.
-    std::vector<std::uint8_t> ramp;
+    std::vector<std::uint8_t> ramp{};
     std::chrono::milliseconds ramp_step{std::chrono::seconds{1}};
 
     /// How many instances must see the trouble before the fleet's circuit opens; never more than a majority of those
