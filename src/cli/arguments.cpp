@@ -83,6 +83,18 @@ constexpr char doctor_notes[] = R"(Examples:
 
 Exit codes: 0 healthy, 1 something needs attention, 2 Redis cannot be asked.)";
 
+constexpr char circuit_show_notes[] = R"(Example:
+  weir circuit show api
+
+Prints the state, why it last opened, and the latest changes with who made them. What Redis knows nothing of is closed.)";
+
+constexpr char circuit_set_notes[] = R"(Examples:
+  weir circuit open api --for 10m --why "the upstream burns"
+  weir circuit disable api --why "load test"
+  weir circuit auto api
+
+Holds over the whole fleet, and is kept with who and why. What was open by hand is tried by probes first when it ends.)";
+
 /// Where the parsed command ends up: the callback of the subcommand that was chosen fills it.
 using chosen = std::optional<invocation>;
 
@@ -227,6 +239,42 @@ void add_doctor(CLI::App& parent, chosen& result) {
     add_config(*app, options->config_file);
 }
 
+std::shared_ptr<circuit_options> add_circuit_command(CLI::App& parent, chosen& result, circuit_options::action what,
+                                                     std::string const& name, std::string const& description) {
+    using action = circuit_options::action;
+    auto options = std::make_shared<circuit_options>();
+    options->what = what;
+    auto* app = add_command(parent, result, name, description, options,
+                            what == action::set ? circuit_set_notes : circuit_show_notes);
+    if (what != action::list)
+        app->add_option("NAME", options->name, "The circuit")->required();
+    add_redis(*app, options->redis);
+    app->add_option("--key-prefix", options->key_prefix, "Stands before every key")->type_name("TEXT");
+    if (what == action::set) {
+        app->add_option("--why", options->why, "Kept with the change")->type_name("TEXT");
+        app->add_option("--who", options->who, "Who does it (USER@HOST)")->type_name("NAME");
+    }
+    if (name == "open" || name == "disable")
+        app->add_option("--for", options->lasts, "Until it is given back to itself, such as 10m")
+            ->type_name("DURATION");
+    return options;
+}
+
+void add_circuit(CLI::App& parent, chosen& result) {
+    using action = circuit_options::action;
+    auto* app = parent.add_subcommand("circuit", "See circuit breakers, or set one by hand");
+    app->require_subcommand(1);
+    add_circuit_command(*app, result, action::list, "list", "All circuits that Redis knows");
+    add_circuit_command(*app, result, action::show, "show", "One circuit: state, why it opened, history");
+    auto const set = [&](char const* name, char const* description) {
+        return add_circuit_command(*app, result, action::set, name, description);
+    };
+    set("open", "Refuse all calls")->to = circuit::state::forced_open;
+    set("close", "Close it now, with counts of its own anew")->to = circuit::state::closed;
+    set("disable", "Let all calls through, and count nothing")->to = circuit::state::disabled;
+    set("auto", "Give it back to itself");
+}
+
 /// The words of CLI11's complaint, in one line.
 std::string complaint(CLI::ParseError const& error) {
     std::string text = error.what();
@@ -275,6 +323,7 @@ std::optional<invocation> parse_arguments(int argc, char const* const* argv) {
     add_limit(app, result);
     add_config_commands(app, result);
     add_doctor(app, result);
+    add_circuit(app, result);
     try {
         app.parse(argc, argv);
     } catch (CLI::Success const& answer) { // --help and --version

@@ -1,6 +1,9 @@
 #pragma once
 
+#include <weir/circuit/state.hpp>
+
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <variant>
 #include <vector>
@@ -78,9 +81,22 @@ struct doctor_options {
     std::string redis;
 };
 
+struct circuit_options {
+    enum class action { list, show, set };
+    action what = action::list;
+    std::string name;
+    /// What it is set to; none: given back to itself.
+    std::optional<circuit::state> to;
+    std::string lasts;
+    std::string who;
+    std::string why;
+    std::string redis;
+    std::string key_prefix;
+};
+
 using command_options =
     std::variant<serve_options, demo_options, check_options, limit_peek_options, limit_reset_options,
-                 limit_refund_options, config_check_options, config_show_options, doctor_options>;
+                 limit_refund_options, config_check_options, config_show_options, doctor_options, circuit_options>;
 
 /// A command and how to answer.
 struct invocation {

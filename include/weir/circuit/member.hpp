@@ -67,6 +67,8 @@ public:
     WEIR_DECL void heard(change_message const& what, time_point now);
     /// Changes may have been missed.
     void missed() noexcept { read_soon_ = true; }
+    /// There is no Redis to speak with.
+    void alone() noexcept { read_soon_ = false; }
 
     /// Somebody waits for a lease: one more is asked for, up to as many as there are probes; false: in vain.
     WEIR_DECL bool want_lease(time_point now) noexcept;

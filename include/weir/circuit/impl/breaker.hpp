@@ -124,7 +124,7 @@ std::invoke_result_t<Operation&> breaker::guarded(breaker self, Operation operat
         }
     } catch (boost::system::system_error const& e) {
         thrown = std::current_exception();
-        leave.record(classify(e.code()), e.what());
+        leave.record(classify(e.code()), e.code().message());
     } catch (std::exception const& e) {
         thrown = std::current_exception();
         leave.record(classify(thrown), e.what());

@@ -123,6 +123,8 @@ WEIR_DECL fleet_circuit::fleet_circuit(registry_state& owner, executor_type exec
     , owner_(&owner) {
     if (owner.client())
         calls_.emplace(owner.calls_of(name_, breaker().how()));
+    else
+        member_.alone();
     if (owner.client() && owner.subscriber())
         subscription_ = owner.subscriber()->subscribe(calls_->key(), *this);
 }
@@ -132,6 +134,7 @@ WEIR_DECL void fleet_circuit::leave() noexcept {
     owner_ = nullptr;
     subscription_.reset();
     calls_.reset();
+    member_.alone();
     auto const now = boot_clock::now();
     breaker().detach(now);
     for (auto const& each : std::exchange(waiters_, {}))
