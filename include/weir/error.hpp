@@ -105,6 +105,9 @@ enum class errc {
     already_settled,
 };
 
+/// One more than the largest value.
+inline constexpr int errc_count = static_cast<int>(errc::already_settled) + 1;
+
 /// What the caller needs to know of an `errc`: `ec == kind::not_sent` and so on.
 enum class kind {
     /// Nothing reached Redis; always safe to try again.

@@ -80,7 +80,7 @@ struct script_block {
 struct redis_block {
     /// By the number of the script; the last one counts every other command.
     std::vector<script_block> scripts;
-    counter_by<errc, static_cast<std::size_t>(errc::invalid_url) + 1> errors;
+    counter_by<errc, errc_count> errors;
     /// Commands queued or sent that have no answer yet.
     gauge in_flight;
     /// Connections made after the first.

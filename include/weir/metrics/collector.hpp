@@ -181,7 +181,7 @@ private:
             add_histogram(duration, {{"script", name_of(names, s)}},
                           [&](worker_block const& w) -> histogram const& { return w.redis.scripts[s].duration; });
         auto& errors = start(out, "weir_redis_errors_total", "Commands that failed, by kind.", MetricType::Counter);
-        for (int code = 1; code <= static_cast<int>(errc::invalid_url); ++code)
+        for (int code = 1; code < errc_count; ++code)
             add_counter(
                 errors, {{"kind", to_string(static_cast<errc>(code))}},
                 [&](worker_block const& w) -> counter const& { return w.redis.errors[static_cast<errc>(code)]; });
