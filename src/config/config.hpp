@@ -1,6 +1,7 @@
 #pragma once
 
 #include <weir/detail/config.hpp>
+#include <weir/http/json_pointer.hpp>
 #include <weir/rate_limit/rule.hpp>
 #include <weir/redis/url.hpp>
 
@@ -80,6 +81,8 @@ struct limit {
     std::uint64_t cost = 1;
     /// Lower case; the cost is read from this field when it is there and valid, else `cost`.
     std::string cost_header;
+    /// Where the response says what was used: then the cost is reserved, and settled when the response has ended.
+    std::optional<http::json_pointer> settle;
 };
 
 struct target {

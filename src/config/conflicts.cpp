@@ -248,6 +248,10 @@ private:
 };
 
 void check_limits(config const& value, std::vector<issue>& issues) {
+    for (auto const& l : value.limits)
+        if (l.settle && l.rule.algorithm == weir::algorithm::concurrency)
+            issues.push_back({severity::error, "/limits" + pointer_step(l.rule.name) + "/cost", 0, 0,
+                              "places in flight are given back, not settled: write a number or \"header:NAME\""});
     for (std::size_t i = 0; i < value.limits.size(); ++i) {
         auto const& l = value.limits[i];
         limit_checker(l, issues).check();

@@ -24,10 +24,7 @@ void read_per(reader& in, node const& v, limit& out) {
     });
 }
 
-void read_cost(reader& in, node const& v, limit& out) {
-    if (v.is_object())
-        return in.error(v,
-                        "reserving and settling is not supported by this version: write a number or \"header:NAME\"");
+void read_plain_cost(reader& in, node const& v, limit& out) {
     if (v.is_number())
         return set_number(in, v, out.cost, 1, max_cost);
     auto text = read_text(in, v, "a whole number or \"header:NAME\"");
@@ -37,12 +34,29 @@ void read_cost(reader& in, node const& v, limit& out) {
         if (text->starts_with("header:"))
             out.cost_header = parse_field_name(std::string_view(*text).substr(7));
         else if (text->starts_with("response:"))
-            in.error(v, "a cost taken from the response is not supported by this version");
+            in.error(v, "what the response says is reserved before: write {\"reserve\": N, \"settle\": \"" + *text +
+                            "\"}");
         else if (out.cost = parse_whole_number(*text); out.cost < 1 || out.cost > max_cost)
             in.error(v, "must be a whole number from 1 to " + std::to_string(max_cost));
     } catch (value_error const&) {
         in.error(v, "must be a whole number or \"header:NAME\", not \"" + *text + "\"");
     }
+}
+
+constexpr std::array cost_fields{
+    field<limit>{"reserve", read_plain_cost, presence::required},
+    field<limit>{"settle",
+                 [](reader& in, node const& v, limit& out) {
+                     if (auto pointer = read_parsed(in, v, parse_settle))
+                         out.settle = std::move(*pointer);
+                 },
+                 presence::required},
+};
+
+void read_cost(reader& in, node const& v, limit& out) {
+    if (v.is_object())
+        return read_object(in, v, out, cost_fields);
+    read_plain_cost(in, v, out);
 }
 
 template <auto Member, class Out>
@@ -142,7 +156,7 @@ constexpr std::array limit_fields{
 void read_limit(reader& in, node const& value, limit& out) { read_object(in, value, out, limit_fields); }
 
 std::vector<object_fields> describe_limit_fields() {
-    return {describe("limit", limit_fields), describe("override", override_fields),
+    return {describe("limit", limit_fields), describe("cost", cost_fields), describe("override", override_fields),
             describe("penalty", penalty_fields)};
 }
 

@@ -71,10 +71,10 @@ json show_limit(limit const& value) {
     shown["window"] = format_duration(rule.window);
     if (rule.algorithm == algorithm::token_bucket && rule.limit > 0)
         shown["burst"] = terms_of(rule).burst;
-    if (value.cost_header.empty())
-        shown["cost"] = value.cost;
-    else
-        shown["cost"] = "header:" + value.cost_header;
+    json const plain = value.cost_header.empty() ? json(value.cost) : json("header:" + value.cost_header);
+    shown["cost"] = plain;
+    if (value.settle)
+        shown["cost"] = {{"reserve", plain}, {"settle", "response:" + value.settle->text()}};
     shown["on_redis_failure"] = format_on_redis_failure(rule.on_redis_failure);
     shown["shadow"] = rule.shadow;
     if (rule.penalty.after > 0)

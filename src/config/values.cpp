@@ -362,6 +362,19 @@ std::string format_per(per_part const& value) {
     return "*";
 }
 
+http::json_pointer parse_settle(std::string_view text) {
+    constexpr std::string_view prefix = "response:";
+    if (!text.starts_with(prefix))
+        throw value_error('"' + std::string(text) +
+                          "\" is no place in a response: write \"response:\" and a JSON pointer, such as "
+                          "\"response:/usage/total_tokens\"");
+    try {
+        return http::json_pointer(text.substr(prefix.size()));
+    } catch (std::invalid_argument const& e) {
+        throw value_error('"' + std::string(text) + "\": " + e.what());
+    }
+}
+
 endpoint_scope parse_endpoint_scope(std::string_view text) { return parse_word(text, endpoint_scopes); }
 std::string_view format_endpoint_scope(endpoint_scope value) noexcept { return format_word(value, endpoint_scopes); }
 

@@ -66,6 +66,9 @@ per_part parse_per(std::string_view text);
 
 std::string format_per(per_part const& value);
 
+/// "response:/usage/total_tokens": where a response says what was used.
+http::json_pointer parse_settle(std::string_view text);
+
 /// "route", "path", "*".
 endpoint_scope parse_endpoint_scope(std::string_view text);
 

@@ -2,10 +2,8 @@
 
 #include <weir/http/rate_limit_fields.hpp>
 
-#include <algorithm>
 #include <array>
 #include <charconv>
-#include <memory>
 
 namespace weir::proxy {
 namespace {
@@ -24,9 +22,6 @@ http::rate_limit_style style_of(config::rate_limit_headers chosen) noexcept {
     return http::rate_limit_style::none;
 }
 
-/// How long the record of a request outlives the longest of its leases.
-constexpr std::chrono::seconds keep_record{1};
-
 /// A limit of which the client is told: not one on trial, nor one whose list decided.
 bool binds(rule_decision const& one) noexcept { return !one.rule->shadow && !one.listed; }
 
@@ -37,7 +32,7 @@ std::string_view value_of(exchange const& x, std::string_view name) noexcept {
 
 } // namespace
 
-awaitable<bool> admission::decide(exchange& x, http::client_address const& client) {
+awaitable<bool> admission::decide(exchange& x, http::client_address const& client, bool served) {
     auto const& limits = config_.routes[x.route].limits;
     if (limits.empty())
         co_return true;
@@ -48,7 +43,11 @@ awaitable<bool> admission::decide(exchange& x, http::client_address const& clien
         x.charges[n] = {&limit.rule, user_of(limit, x, client, x.users[n]), endpoint_of(limit, x), cost_of(limit, x)};
         ++n;
     }
-    request_options const how{.request_id = {}, .keep = keep_record};
+    request_options how;
+    x.keep = std::chrono::seconds{1}; // beyond the longest of its leases
+    if (served && reserve(x))
+        how.request_id = x.reservation;
+    how.keep = x.keep;
     auto const [ec] = co_await limiter_.async_check(std::span{x.charges}.first(n), how, x.decision, use_result);
     x.admission_time = boot_clock::now() - started;
     counts_.admission.observe(x.admission_time);
@@ -70,49 +69,6 @@ awaitable<bool> admission::decide(exchange& x, http::client_address const& clien
     else
         explain(x);
     co_return x.decision.allowed;
-}
-
-void admission::hold(exchange& x) {
-    auto shortest = std::chrono::milliseconds::max();
-    for (auto const& one : x.decision.rules)
-        if (one.rule->algorithm == algorithm::concurrency && one.allowed && !one.listed)
-            shortest = std::min(shortest, one.window);
-    if (shortest == std::chrono::milliseconds::max())
-        return;
-    // Two renewals may fail before a lease is over.
-    x.places.begin(*this, x, shortest / 3);
-    wheel_.expires_after(x.places, x.places.interval());
-}
-
-void held_places::on_deadline() { owner_->renew(*exchange_); }
-
-void admission::renew(exchange& x) {
-    wheel_.expires_after(x.places, x.places.interval());
-    auto charges = x.charges;
-    auto const asked = std::span{charges}.first(x.decision.rules.size());
-    for (auto& one : asked)
-        if (one.rule->algorithm != algorithm::concurrency)
-            one.cost = 0; // charged once
-    auto result = std::make_unique<decision>();
-    auto& into = *result;
-    // Whatever becomes of it, the request goes on: it has been admitted.
-    limiter_.async_extend(asked, request_options{x.decision.request_id, keep_record}, into,
-                          [result = std::move(result)](error_code) {});
-}
-
-void admission::finish(exchange& x) {
-    if (!x.places.held())
-        return;
-    x.places.end();
-    auto charges = x.charges;
-    auto const asked = std::span{charges}.first(x.decision.rules.size());
-    for (auto& one : asked)
-        one.cost = as_reserved;
-    auto result = std::make_unique<settlement>();
-    auto& into = *result;
-    ++finishing_;
-    limiter_.async_settle(asked, request_options{x.decision.request_id, keep_record}, into,
-                          [this, result = std::move(result)](error_code) { --finishing_; });
 }
 
 std::string_view admission::identify(exchange const& x, http::client_address const& client) const noexcept {

@@ -2,6 +2,7 @@
 
 #include "config/config.hpp"
 #include "proxy/exchange.hpp"
+#include "proxy/ids.hpp"
 #include "proxy/io.hpp"
 
 #include <weir/http/client_address.hpp>
@@ -21,32 +22,45 @@ namespace weir::proxy {
 class admission {
 public:
     /// All arguments must outlive the admission.
-    admission(config::config const& config, limiter& rules, metrics::worker_block& counts,
-              deadline_wheel& wheel) noexcept
+    admission(config::config const& config, limiter& rules, metrics::worker_block& counts, deadline_wheel& wheel,
+              id_source& ids) noexcept
         : config_(config)
         , limiter_(rules)
         , counts_(counts)
-        , wheel_(wheel) {}
+        , wheel_(wheel)
+        , ids_(ids) {}
     admission(admission const&) = delete;
     admission& operator=(admission const&) = delete;
 
     /// Fills `x.decision`, `x.limit_fields` and `x.admission_time`; a route without limits admits at once. False when
     /// the request is refused: then `x.status` is 403, 429 or 503 and `x.detail` says why.
     /// Precondition: `x.route` is a route, `x.target` and `x.request` are complete.
-    awaitable<bool> decide(exchange& x, http::client_address const& client);
+    /// Where the request is `served` here, the cost that its response will say is reserved, and finish() must follow.
+    awaitable<bool> decide(exchange& x, http::client_address const& client, bool served);
 
-    /// Gives back the places that an admitted request holds, when it has ended, however it did. Does not wait for
-    /// Redis. A request for which it is not called holds them until its leases are over.
-    void finish(exchange& x);
+    /// The response of a request whose cost it says, as it streams by.
+    static void begin_response(exchange& x) noexcept;
+    static void take_response(exchange& x, std::string_view piece);
 
-    /// Renews the leases of `x`. Precondition: it holds places.
+    /// Gives back the places that an admitted request holds, when it has ended, however it did, and charges what was
+    /// used instead of what was reserved: what the response said, else the reservation, else nothing where the request
+    /// was not `sent` to the upstream. Does not wait for Redis. A request for which it is not called holds its places
+    /// until its leases are over, and pays what it reserved.
+    void finish(exchange& x, bool sent);
+
+    /// Renews the leases and the reservation of `x`. Precondition: it holds some.
     void renew(exchange& x);
 
-    /// Whether Redis has yet to hear of places that were given back.
+    /// Whether Redis has yet to hear of what was given back.
     bool finishing() const noexcept { return finishing_ != 0; }
 
     /// Counts what was decided in the metrics. `limits` are indices into the configuration's, one a rule of `made`.
     void count(std::span<std::size_t const> limits, decision const& made) noexcept;
+
+    /// The same for units of a cost that is known afterwards.
+    void count_cost(std::size_t limit, metrics::cost_kind what, std::uint64_t units) noexcept {
+        counts_.rules[limit].cost[what].increment(units);
+    }
 
     limiter& rules() noexcept { return limiter_; }
 
@@ -59,11 +73,14 @@ private:
     void tell(exchange& x) const;
     void explain(exchange& x) const;
     void hold(exchange& x);
+    bool reserve(exchange& x);
+    void watch_use(exchange& x);
 
     config::config const& config_;
     limiter& limiter_;
     metrics::worker_block& counts_;
     deadline_wheel& wheel_;
+    id_source& ids_;
     std::size_t finishing_ = 0;
 };
 

@@ -8,6 +8,7 @@
 #include <weir/clock.hpp>
 #include <weir/http/canonical_target.hpp>
 #include <weir/http/head.hpp>
+#include <weir/http/usage_reader.hpp>
 #include <weir/metrics/blocks.hpp>
 #include <weir/rate_limit/charge.hpp>
 #include <weir/rate_limit/decision.hpp>
@@ -15,8 +16,10 @@
 #include <array>
 #include <chrono>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace weir::proxy {
@@ -50,6 +53,12 @@ struct exchange {
     weir::decision decision;
     /// What of it must be given back.
     held_places places;
+    /// Names what this request has reserved; empty: nothing.
+    std::string reservation;
+    /// How long that is kept without being renewed.
+    std::chrono::milliseconds keep{0};
+    /// What looks for the use of a charge, by its index, in the response.
+    std::vector<std::pair<std::size_t, std::unique_ptr<http::usage_reader>>> usages;
     /// Why the answer is our own, for the client and the log.
     std::string detail;
     upstream_handle upstream;
@@ -87,6 +96,8 @@ struct exchange {
         decision.allowed = false;
         decision.request_id.clear();
         places.end();
+        reservation.clear();
+        usages.clear();
         detail.clear();
         upstream_error.reset();
         target.path.clear();

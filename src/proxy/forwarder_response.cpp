@@ -127,6 +127,9 @@ awaitable<forward_outcome> forwarder::relay_body() {
     response_body_.start(x_.response.framing, x_.response.content_length);
     down_ = choose_framing();
     begin_reply(down_);
+    bool const read_here = !x_.usages.empty();
+    if (read_here)
+        services_.admission->begin_response(x_);
     gather_list out;
     out.add(x_.reply);
     bool ended = response_body_.finished();
@@ -136,6 +139,8 @@ awaitable<forward_outcome> forwarder::relay_body() {
         if (piece.why.status != 0 && !x_.answered)
             co_return bad_answer(piece.why.reason);
         ended = ended || response_body_.finished();
+        if (read_here)
+            services_.admission->take_response(x_, piece.data);
         add_framed(out, down_, piece.data, ended, down_chunk_);
         x_.bytes_out += piece.data.size();
         if (!out.empty()) {

@@ -133,7 +133,7 @@ void write_request_head(std::string& out, http::request_head const& request, std
     bool had_for = false;
     bool had_forwarded = false;
     for (auto const& each : request.fields()) {
-        if (http::is_hop_by_hop(request, each))
+        if (http::is_hop_by_hop(request, each) || (client.plain_answer && each.id == beast_field::accept_encoding))
             continue;
         switch (classify(each)) {
         case own::no:

@@ -17,6 +17,8 @@ struct client_info {
     std::string_view peer;
     /// It is a trusted proxy: what it forwarded is added to, not replaced.
     bool trusted = false;
+    /// The body of the answer is read here: it must come without a content coding.
+    bool plain_answer = false;
 };
 
 /// How a body leaves: our own decision, never the framing it came with.

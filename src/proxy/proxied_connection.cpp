@@ -5,6 +5,17 @@
 #include <boost/asio/socket_base.hpp>
 
 namespace weir::proxy {
+namespace {
+
+/// Whether the upstream may have got anything of the request.
+bool was_sent(exchange const& x) noexcept {
+    using metrics::upstream_error;
+    auto const kind = x.upstream_error;
+    return x.forwarded != boot_clock::time_point{} && kind != upstream_error::resolve &&
+           kind != upstream_error::connect && kind != upstream_error::connect_timeout;
+}
+
+} // namespace
 
 awaitable<bool> proxied_connection::serve() {
     auto& x = *exchange_;
@@ -13,13 +24,13 @@ awaitable<bool> proxied_connection::serve() {
         bool const keep = known_end && co_await skip_body();
         co_return co_await refuse(why, keep);
     }
-    if (services_.admission && !co_await services_.admission->decide(x, client_address_)) {
+    if (services_.admission && !co_await services_.admission->decide(x, client_address_, true)) {
         bool const keep = co_await skip_body();
         co_return co_await refuse({x.status}, keep);
     }
     bool const again = co_await forward();
     if (services_.admission)
-        services_.admission->finish(x);
+        services_.admission->finish(x, was_sent(x));
     co_return again;
 }
 
@@ -43,7 +54,7 @@ connection::verdict proxied_connection::check() {
 
 awaitable<bool> proxied_connection::forward() {
     auto& x = *exchange_;
-    forwarder way(services_, client_, x, {peer_text_, client_address_.peer_trusted});
+    forwarder way(services_, client_, x, {peer_text_, client_address_.peer_trusted, !x.usages.empty()});
     auto const outcome = co_await way.run();
     if (x.forwarded != boot_clock::time_point{})
         x.upstream_time = boot_clock::now() - x.forwarded;

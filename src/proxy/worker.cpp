@@ -58,7 +58,7 @@ void worker::start_limiter(config::config const& config, shared_parts const& sha
     how.key_prefix = config.redis.key_prefix;
     how.local = shared.local;
     limiter_.emplace(*redis_, std::move(how));
-    services_.admission.emplace(config, *limiter_, services_.counts, services_.wheel);
+    services_.admission.emplace(config, *limiter_, services_.counts, services_.wheel, services_.ids);
 }
 
 worker::~worker() { services_.upstreams.clear(); }

@@ -42,35 +42,24 @@ void append_rule(std::string& out, rule_decision const& said) {
     out += '}';
 }
 
-void append_decision(std::string& out, decision const& made) {
-    append_bool(out, R"({"allowed":)", made.allowed);
-    auto const& binding = made.rules[made.binding];
-    out.append(R"(,"outcome":")").append(to_string(binding.outcome)).append(R"(","binding":)");
-    http::append_json_string(out, binding.rule->name);
-    append_bool(out, R"(,"never":)", made.retry_after == never);
-    append_time(out, R"(,"retry_after_ms":)", made.retry_after);
-    out.append(R"(,"rules":[)");
-    for (std::size_t i = 0; i < made.rules.size(); ++i) {
-        if (i != 0)
-            out += ',';
-        append_rule(out, made.rules[i]);
-    }
-    out.append("]}");
-}
-
 } // namespace
 
-bool check_batch::read(std::string_view body, config::config const& config) {
+bool check_batch::read(std::string_view body, question what, config::config const& config, proxy::id_source& ids) {
+    what_ = what;
     issues_.clear();
     count_ = 0;
-    read_check_body(body, body_, issues_);
+    read_check_body(body, what, body_, issues_);
     if (!issues_.empty())
         return false;
     count_ = body_.items.size();
     if (checks_.size() < count_)
         checks_.resize(count_);
-    for (std::size_t i = 0; i < count_; ++i)
+    for (std::size_t i = 0; i < count_; ++i) {
+        auto& asked = body_.items[i];
+        if (what == question::reserve && asked.request_id.empty())
+            ids.append(asked.request_id, 32);
         plan(config, i);
+    }
     return issues_.empty();
 }
 
@@ -108,6 +97,10 @@ void check_batch::plan(config::config const& config, std::size_t item) {
     auto const& asked = body_.items[item];
     auto& check = checks_[item];
     check.charges.clear();
+    check.options = {};
+    check.options.request_id = asked.request_id;
+    if (asked.keep_ms)
+        check.options.keep = std::chrono::milliseconds{*asked.keep_ms};
     check.path.key.clear();
     for (auto const index : check.limits) {
         auto const& limit = config.limits[index];
@@ -124,8 +117,88 @@ void check_batch::plan(config::config const& config, std::size_t item) {
             }
             endpoint = key_part{check.path.key};
         }
-        check.charges.push_back({&limit.rule, user_of(limit, asked), endpoint, asked.cost.value_or(limit.cost)});
+        check.charges.push_back({&limit.rule, user_of(limit, asked), endpoint, cost_of(limit, asked)});
     }
+}
+
+std::uint64_t check_batch::cost_of(config::limit const& limit, check_item const& asked) const noexcept {
+    if (asked.cost)
+        return *asked.cost;
+    return what_ == question::settle ? as_reserved : what_ == question::extend ? 0 : limit.cost;
+}
+
+void check_batch::count(proxy::admission& in) const {
+    using metrics::cost_kind;
+    for (auto const& each : checks()) {
+        if (each.error)
+            continue;
+        if (what_ != question::settle)
+            in.count(each.limits, each.decision);
+        for (std::size_t i = 0; i < each.limits.size(); ++i) {
+            auto const cost = each.charges[i].cost;
+            if (what_ == question::settle) {
+                auto const& became = each.settlement.rules[i];
+                in.count_cost(each.limits[i], cost_kind::settled, cost == as_reserved ? became.reserved : cost);
+                in.count_cost(each.limits[i], cost_kind::refunded, became.refunded);
+            } else if (what_ != question::check && each.decision.allowed) {
+                in.count_cost(each.limits[i], cost_kind::reserved, cost);
+            }
+        }
+    }
+}
+
+unsigned check_batch::failure() const noexcept {
+    auto const& error = checks().front().error;
+    if (!error || body_.array)
+        return 0;
+    return error == errc::unknown_request                                       ? 404
+           : error == errc::already_settled || error == errc::request_id_reused ? 409
+                                                                                : 503;
+}
+
+void check_batch::append_decision(std::string& out, planned_check const& check) const {
+    auto const& made = check.decision;
+    if (check.error) { // of one of an array
+        out.append(R"({"error":)");
+        http::append_json_string(out, check.error.message());
+        out += '}';
+        return;
+    }
+    append_bool(out, R"({"allowed":)", made.allowed);
+    auto const& binding = made.rules[made.binding];
+    out.append(R"(,"outcome":")").append(to_string(binding.outcome)).append(R"(","binding":)");
+    http::append_json_string(out, binding.rule->name);
+    append_bool(out, R"(,"never":)", made.retry_after == never);
+    append_time(out, R"(,"retry_after_ms":)", made.retry_after);
+    // A limit of places in flight makes an id where none was given.
+    auto const id = made.request_id.empty() ? check.options.request_id : std::string_view{made.request_id};
+    if (!id.empty()) {
+        out.append(R"(,"request_id":)");
+        http::append_json_string(out, id);
+    }
+    out.append(R"(,"rules":[)");
+    for (std::size_t i = 0; i < made.rules.size(); ++i) {
+        if (i != 0)
+            out += ',';
+        append_rule(out, made.rules[i]);
+    }
+    out.append("]}");
+}
+
+void check_batch::append_settlement(std::string& out, planned_check const& check) const {
+    out.append(R"({"request_id":)");
+    http::append_json_string(out, check.options.request_id);
+    out.append(R"(,"rules":[)");
+    for (auto const& each : check.settlement.rules) {
+        out.append(&each == check.settlement.rules.data() ? R"({"rule":)" : R"(,{"rule":)");
+        http::append_json_string(out, each.rule->name);
+        out.append(R"(,"reserved":)");
+        append_number(out, each.reserved);
+        out.append(R"(,"refunded":)");
+        append_number(out, each.refunded);
+        out += '}';
+    }
+    out.append("]}");
 }
 
 void check_batch::append_answer(std::string& out) const {
@@ -134,7 +207,10 @@ void check_batch::append_answer(std::string& out) const {
     for (auto const& each : checks()) {
         if (&each != checks_.data())
             out += ',';
-        append_decision(out, each.decision);
+        if (what_ == question::settle)
+            append_settlement(out, each);
+        else
+            append_decision(out, each);
     }
     if (body_.array)
         out += ']';

@@ -18,27 +18,39 @@ using json = nlohmann::json;
 constexpr std::size_t max_issues = 16;
 constexpr std::size_t no_member = ~std::size_t{0};
 
+constexpr unsigned bit(question what) noexcept { return 1U << static_cast<unsigned>(what); }
+constexpr unsigned always = ~0U;
+constexpr unsigned later = bit(question::extend) | bit(question::settle);
+
 /// The members of a check.
 struct member {
     std::string_view name;
     std::string_view expected;
-    bool required;
-    /// For text; null for a number.
+    /// By question: where it must be.
+    unsigned required;
+    /// One of the two.
     std::string check_item::*text;
+    std::optional<std::uint64_t> check_item::*number;
+    std::uint64_t least = 0;
+    std::uint64_t most = 0;
 };
 constexpr std::array members{
-    member{"user", "a string", true, &check_item::user},
-    member{"endpoint", "a string", true, &check_item::endpoint},
-    member{"rule", "the name of a limit", false, &check_item::rule},
-    member{"cost", "a whole number from 0 to 9007199254740992", false, nullptr},
+    member{"user", "a string", always, &check_item::user, nullptr},
+    member{"endpoint", "a string", always, &check_item::endpoint, nullptr},
+    member{"rule", "the name of a limit", 0, &check_item::rule, nullptr},
+    member{"cost", "a whole number from 0 to 9007199254740992", 0, nullptr, &check_item::cost, 0, max_cost},
+    member{"request_id", "a string", later, &check_item::request_id, nullptr},
+    member{"keep_ms", "a whole number from 1000 to 31622400000", 0, nullptr, &check_item::keep_ms, 1000,
+           static_cast<std::uint64_t>(max_window.count())},
 };
-static_assert(max_cost == 9007199254740992);
+static_assert(max_cost == 9007199254740992 && max_window.count() == 31622400000);
 
 /// Fills checks from the events of the parser, holding nothing else; what has no place is passed over.
 class check_reader final : public json::json_sax_t {
 public:
-    check_reader(check_body& out, std::vector<body_issue>& issues)
-        : out_(out)
+    check_reader(question what, check_body& out, std::vector<body_issue>& issues)
+        : what_(what)
+        , out_(out)
         , issues_(issues) {
         out.array = false;
         out.items.clear();
@@ -70,7 +82,7 @@ public:
     bool start_array(std::size_t) override {
         if (skipped_ != 0)
             return ++skipped_ != 0;
-        if (at_ == place::root) {
+        if (at_ == place::root && what_ == question::check) {
             at_ = place::array;
             out_.array = true;
             return true;
@@ -94,7 +106,8 @@ public:
             if (members[i].name == name)
                 member_ = i;
         if (member_ == no_member) {
-            static std::vector<std::string_view> const known{"user", "endpoint", "rule", "cost"};
+            static std::vector<std::string_view> const known{"user", "endpoint",   "rule",
+                                                             "cost", "request_id", "keep_ms"};
             return complain(here() + config::pointer_step(name), "unknown member" + config::suggest_name(name, known));
         }
         if ((seen_ >> member_ & 1) != 0) {
@@ -157,7 +170,8 @@ private:
         if (at_ == place::member)
             return complain(member_pointer(), "must be " + std::string(members[member_].expected) + is);
         if (at_ != place::array)
-            return complain({}, "must be an object or an array of objects" + is);
+            return complain(
+                {}, (what_ == question::check ? "must be an object or an array of objects" : "must be an object") + is);
         complain(out_.pointer_of(out_.items.size()), "must be an object" + is);
         return false; // the places of what follows would be counted wrongly
     }
@@ -165,22 +179,25 @@ private:
     bool number(double value, std::uint64_t whole = 0) {
         if (skipped_ != 0 || unknown())
             return true;
-        if (at_ != place::member || members[member_].text != nullptr)
+        if (at_ != place::member || members[member_].number == nullptr)
             return wrong_type("a number");
-        if (!(value >= 0) || value > static_cast<double>(max_cost) || value != std::floor(value) || whole > max_cost)
-            return complain(member_pointer(), "must be " + std::string(members[member_].expected));
-        out_.items.back().cost = static_cast<std::uint64_t>(value);
+        auto const& m = members[member_];
+        bool const in_range = value >= static_cast<double>(m.least) && value <= static_cast<double>(m.most);
+        if (!in_range || value != std::floor(value) || whole > m.most)
+            return complain(member_pointer(), "must be " + std::string(m.expected));
+        out_.items.back().*m.number = static_cast<std::uint64_t>(value);
         return true;
     }
 
     bool end_item() {
         for (std::size_t i = 0; i < members.size(); ++i)
-            if (members[i].required && (seen_ >> i & 1) == 0 &&
+            if ((members[i].required & bit(what_)) != 0 && (seen_ >> i & 1) == 0 &&
                 !complain(here(), "the member \"" + std::string(members[i].name) + "\" is missing"))
                 return false;
         return true;
     }
 
+    question what_;
     check_body& out_;
     std::vector<body_issue>& issues_;
     place at_ = place::root;
@@ -192,8 +209,8 @@ private:
 
 } // namespace
 
-void read_check_body(std::string_view text, check_body& out, std::vector<body_issue>& issues) {
-    check_reader reader(out, issues);
+void read_check_body(std::string_view text, question what, check_body& out, std::vector<body_issue>& issues) {
+    check_reader reader(what, out, issues);
     json::sax_parse(text, &reader);
 }
 

@@ -15,6 +15,9 @@ struct body_issue {
     std::string detail;
 };
 
+/// What a body asks for.
+enum class question : std::uint8_t { check, reserve, extend, settle };
+
 /// What one check asks.
 struct check_item {
     std::string user;
@@ -22,9 +25,12 @@ struct check_item {
     /// Empty: every rule.
     std::string rule;
     std::optional<std::uint64_t> cost;
+    /// Empty: none.
+    std::string request_id;
+    std::optional<std::uint64_t> keep_ms;
 };
 
-/// The body of `POST /v1/check`: one check, or several in an array. Reuse the object: it keeps its capacity.
+/// The body of a POST: one check, or several in an array. Reuse the object: it keeps its capacity.
 struct check_body {
     bool array = false;
     std::vector<check_item> items;
@@ -39,8 +45,9 @@ inline constexpr std::size_t max_checks = 128;
 /// The longest user or endpoint, in bytes.
 inline constexpr std::size_t max_name = 4096;
 
-/// Reads a body strictly: RFC 8259, no unknown, missing, doubled or mistyped member, `cost` a whole number from 0 to
-/// 2^53 (1.0 is one). What is wrong, up to 16 things, is appended to `issues`; then `out` is unspecified.
-void read_check_body(std::string_view text, check_body& out, std::vector<body_issue>& issues);
+/// Reads a body strictly: RFC 8259, no unknown, missing, doubled or mistyped member, numbers whole (1.0 is one) and in
+/// their range, `request_id` where it must be, an array only for `question::check`. What is wrong, up to 16 things, is
+/// appended to `issues`; then `out` is unspecified.
+void read_check_body(std::string_view text, question what, check_body& out, std::vector<body_issue>& issues);
 
 } // namespace weir::service

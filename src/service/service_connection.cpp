@@ -23,7 +23,8 @@ bool is_json(std::string_view content_type) noexcept {
     return boost::beast::iequals(type, "application/json");
 }
 
-constexpr std::string_view not_known = "known here: /authorize, /v1/check, /openapi.json";
+constexpr std::string_view not_known =
+    "known here: /authorize, /v1/check, /v1/reserve, /v1/extend, /v1/settle, /openapi.json";
 constexpr std::string_view not_trusted =
     "what this peer says of the original request is not believed: it is not in trusted_proxies";
 
@@ -37,7 +38,13 @@ awaitable<bool> service_connection::serve() {
     if (path.starts_with(authorize_path) && path[authorize_path.size()] == '/')
         co_return co_await authorize({}); // a query is the original request's
     if (path == "/v1/check")
-        co_return co_await check();
+        co_return co_await check(question::check);
+    if (path == "/v1/reserve")
+        co_return co_await check(question::reserve);
+    if (path == "/v1/extend")
+        co_return co_await check(question::extend);
+    if (path == "/v1/settle")
+        co_return co_await check(question::settle);
     if (path == "/openapi.json")
         co_return co_await describe();
     bool const keep = co_await skip_body();
@@ -49,7 +56,7 @@ awaitable<bool> service_connection::authorize(std::string_view query) {
     bool const keep = co_await skip_body();
     bool const known = query.empty() || query == "?refusal=403";
     verdict why = known ? find_route() : verdict{400, "the one query known here is refusal=403"};
-    if (why.status == 0 && services_.admission && !co_await services_.admission->decide(x, client_address_))
+    if (why.status == 0 && services_.admission && !co_await services_.admission->decide(x, client_address_, false))
         why.status = x.status;
     if (why.status == 0)
         co_return co_await answer({}, {}, keep);
@@ -96,7 +103,7 @@ connection::verdict service_connection::admit_post() const {
     return {};
 }
 
-awaitable<bool> service_connection::check() {
+awaitable<bool> service_connection::check(question what) {
     auto& x = *exchange_;
     if (auto const why = admit_post(); why.status != 0) {
         bool const keep = co_await skip_body();
@@ -113,18 +120,18 @@ awaitable<bool> service_connection::check() {
     }
     if (!batch_)
         batch_ = std::make_unique<check_batch>();
-    if (!batch_->read(body, services_.config))
+    if (!batch_->read(body, what, services_.config, services_.ids))
         co_return co_await refuse_body();
     auto const asked = boot_clock::now();
     co_await batch_->async_ask(services_.admission->rules(), proxy::use_result);
     x.admission_time = boot_clock::now() - asked;
     services_.counts.admission.observe(x.admission_time);
-    for (auto const& each : batch_->checks()) {
-        if (each.error) { // the body was valid, and nobody cancels
-            x.detail = "the limits could not be asked: " + each.error.message();
-            co_return co_await refuse({503}, x.keep_alive);
-        }
-        services_.admission->count(each.limits, each.decision);
+    batch_->count(*services_.admission);
+    if (auto const status = batch_->failure(); status != 0) {
+        x.detail = batch_->checks().front().error.message();
+        if (status == 503)
+            x.limit_fields = "Retry-After: 1\r\n";
+        co_return co_await refuse({status}, x.keep_alive);
     }
     std::string text;
     batch_->append_answer(text);

@@ -17,7 +17,7 @@ public:
 private:
     proxy::awaitable<bool> serve() override;
     proxy::awaitable<bool> authorize(std::string_view query);
-    proxy::awaitable<bool> check();
+    proxy::awaitable<bool> check(question what);
     proxy::awaitable<bool> describe();
     verdict find_route();
     verdict admit_post() const;

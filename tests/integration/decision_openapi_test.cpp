@@ -34,7 +34,7 @@ public:
         temporary_directory const directory;
         auto const file = directory.path() + "/answers.json";
         std::ofstream(file) << json(all_);
-        auto const command = "python3 " WEIR_SOURCE_DIR "/tests/support/openapi_check.py " WEIR_SOURCE_DIR
+        auto const command = "python3 -W ignore " WEIR_SOURCE_DIR "/tests/support/openapi_check.py " WEIR_SOURCE_DIR
                              "/docs/openapi.json < " +
                              file + " 2>&1";
         auto* const tool = ::popen(command.c_str(), "r");
@@ -104,6 +104,32 @@ protected:
         add(get("/v1/check"));
     }
 
+    /// One request through its life, and what goes wrong with it.
+    void reserve(answers& all) {
+        auto const add = [&](std::string const& path, std::string const& body) {
+            all.add(path, "post", send(post(body, "Content-Type: application/json\r\n", path)));
+        };
+        std::string const one = R"({"user":"u","endpoint":"r","rule":"per-user","request_id":"1")";
+        for (auto const* path : {"/v1/reserve", "/v1/extend", "/v1/settle"}) {
+            add(path, one + "}");
+            add(path, one + R"(,"cost":-1})");
+            all.add(path, "post", connect_to_decisions(*guarded_).exchange(post("{}", "", path)));
+            all.add(path, "post", send(post("{}", "", path)));
+            all.add(path, "post", send(post(std::string(70'000, ' '), "", path)));
+            all.add(path, "post", get(path));
+            all.add(path, "post",
+                    send("POST " + std::string(path) +
+                         " HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n"));
+            add(path, std::string(70'000, ' '));
+        }
+        add("/v1/reserve", one + R"(,"cost":2})");
+        add("/v1/check", one + R"(,"cost":2})");
+        add("/v1/check", "[" + one + R"(,"cost":2}])");
+        add("/v1/extend", one + "}");
+        add("/v1/extend", R"({"user":"u","endpoint":"r","request_id":"2"})");
+        add("/v1/settle", R"({"user":"u","endpoint":"r","request_id":"2"})");
+    }
+
     redis_server redis_;
     std::optional<running_proxy> service_;
     std::optional<running_proxy> guarded_;
@@ -113,12 +139,17 @@ TEST_F(decision_openapi, the_document_describes_every_answer_and_every_answer_is
     answers all;
     authorize(all);
     check(all);
+    reserve(all);
     all.add("/openapi.json", "get", get("/openapi.json"));
     all.add("/openapi.json", "get", send("DELETE /openapi.json HTTP/1.1\r\nHost: a\r\n\r\n"));
     redis_.kill();
     all.add("/authorize", "get", get("/authorize", original("/strict/a")));
     all.add("/authorize/{path}", "get", get("/authorize/strict/a"));
     all.add("/v1/check", "post", send(post(R"({"user":"u","endpoint":"e"})")));
+    for (auto const* path : {"/v1/extend", "/v1/settle"})
+        all.add(
+            path, "post",
+            send(post(R"({"user":"u","endpoint":"r","request_id":"1"})", "Content-Type: application/json\r\n", path)));
     EXPECT_EQ(all.faults(), "");
 }
 

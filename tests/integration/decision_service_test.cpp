@@ -232,6 +232,66 @@ TEST_F(decision_service, several_checks_are_decided_in_their_order_at_one_trip) 
     EXPECT_EQ(answer.at(2).at("rules").at(0).at("remaining"), 0);
 }
 
+TEST_F(decision_service, a_check_with_an_id_is_charged_once_however_often_it_is_sent) {
+    running_proxy const service(service_config({hourly("per-user", 10)}), options());
+    auto client = connect(service);
+    for (int i = 0; i < 3; ++i) {
+        auto const said =
+            json::parse(client.exchange(post(R"({"user":"a","endpoint":"e","cost":4,"request_id":"r1"})")).body);
+        EXPECT_EQ(said.at("allowed"), true);
+        EXPECT_EQ(said.at("request_id"), "r1");
+        EXPECT_EQ(said.at("rules").at(0).at("remaining"), 6);
+    }
+    auto const reused = client.exchange(post(R"({"user":"a","endpoint":"e","cost":5,"request_id":"r1"})"));
+    EXPECT_EQ(reused.status, 409);
+    auto const beside = json::parse(client
+                                        .exchange(post(R"([{"user":"a","endpoint":"e","cost":5,"request_id":"r1"},
+        {"user":"a","endpoint":"e","cost":0}])"))
+                                        .body);
+    EXPECT_NE(beside.at(0).at("error"), "");
+    EXPECT_EQ(beside.at(1).at("rules").at(0).at("remaining"), 6);
+}
+
+TEST_F(decision_service, reserves_extends_and_settles) {
+    running_proxy const service(service_config({hourly("tokens", 100)}), options());
+    auto client = connect(service);
+    auto const send = [&](std::string const& path, json const& body) {
+        return client.exchange(post(body.dump(), "Content-Type: application/json\r\n", path));
+    };
+    json const who{{"user", "a"}, {"endpoint", "e"}};
+    auto const with = [&](json more) {
+        more.update(who);
+        return more;
+    };
+    auto const reserved = json::parse(send("/v1/reserve", with({{"cost", 60}})).body);
+    EXPECT_EQ(reserved.at("rules").at(0).at("remaining"), 40);
+    auto const id = reserved.at("request_id").get<std::string>();
+    EXPECT_EQ(id.size(), 32U);
+    auto const extended =
+        json::parse(send("/v1/extend", with({{"cost", 20}, {"request_id", id}, {"keep_ms", 60000}})).body);
+    EXPECT_EQ(extended.at("allowed"), true);
+    EXPECT_EQ(extended.at("rules").at(0).at("remaining"), 20);
+    EXPECT_EQ(json::parse(send("/v1/extend", with({{"cost", 30}, {"request_id", id}})).body).at("allowed"), false);
+    EXPECT_EQ(json::parse(send("/v1/extend", with({{"request_id", id}})).body).at("allowed"), true);
+    for (int i = 0; i < 2; ++i) { // settled again, it answers the same
+        auto const settled = json::parse(send("/v1/settle", with({{"cost", 30}, {"request_id", id}})).body);
+        EXPECT_EQ(settled.at("request_id"), id);
+        EXPECT_EQ(settled.at("rules").at(0).at("reserved"), 80);
+        EXPECT_EQ(settled.at("rules").at(0).at("refunded"), 50);
+    }
+    EXPECT_EQ(json::parse(send("/v1/check", with({{"cost", 0}})).body).at("rules").at(0).at("remaining"), 70);
+    EXPECT_EQ(send("/v1/extend", with({{"request_id", id}})).status, 409);
+    EXPECT_EQ(send("/v1/settle", with({{"request_id", "unknown"}})).status, 404);
+    // Without a cost it is settled as it was reserved.
+    send("/v1/reserve", with({{"cost", 10}, {"request_id", "mine"}}));
+    EXPECT_EQ(json::parse(send("/v1/settle", with({{"request_id", "mine"}})).body).at("rules").at(0).at("refunded"), 0);
+    EXPECT_EQ(json::parse(send("/v1/check", with({{"cost", 0}})).body).at("rules").at(0).at("remaining"), 60);
+    redis_.kill();
+    auto const away = send("/v1/settle", with({{"request_id", "mine"}}));
+    EXPECT_EQ(away.status, 503);
+    EXPECT_EQ(away.field("Retry-After"), "1");
+}
+
 TEST_F(decision_service, a_bad_body_is_refused_with_the_culprits_and_charges_nothing) {
     running_proxy const service(service_config({hourly("per-user", 10)}), options());
     auto client = connect(service);

@@ -133,7 +133,7 @@ TEST(config_load, a_key_written_twice_is_an_error_that_names_the_first) {
 TEST(config_load, what_belongs_to_later_versions_is_refused_by_name_and_never_ignored) {
     EXPECT_THAT(culprits(R"({"listen":[{"address":"127.0.0.1:0","tls":{}}],"circuits":{},"locks":{},
             "identity":[{"jwt":{}},{"api_key":{}}],
-            "limits":{"a":{"limit":1,"window":"1s","per":["jwt:sub"],"cost":{"reserve":1}}},
+            "limits":{"a":{"limit":1,"window":"1s","per":["jwt:sub"],"cost":1}},
             "upstreams":{"api":{"targets":["http://a"],"balance":"least_request","circuit":"c","retries":{},"health":{}}},
             "routes":[{"name":"all","path":"/*","upstream":"api","lock":"session","limits":["a"]}]})"),
                 ElementsAre(HasSubstr("/listen/0/tls: not supported by this version"),
@@ -142,7 +142,6 @@ TEST(config_load, what_belongs_to_later_versions_is_refused_by_name_and_never_ig
                             HasSubstr("/identity/0/jwt: not supported by this version"),
                             HasSubstr("/identity/1/api_key: not supported by this version"),
                             HasSubstr("/limits/a/per/0: \"jwt:sub\" is not supported by this version"),
-                            HasSubstr("/limits/a/cost: reserving and settling is not supported by this version"),
                             HasSubstr("/upstreams/api/balance: \"least_request\" is not supported by this version"),
                             HasSubstr("/upstreams/api/circuit: not supported by this version"),
                             HasSubstr("/upstreams/api/retries: not supported by this version"),
@@ -157,6 +156,30 @@ TEST(config_load, missing_parts_are_named) {
     EXPECT_THAT(culprits("[]"), ElementsAre(": must be an object, not an array"));
     EXPECT_THAT(culprits(R"({"listen":[],"upstreams":{},"routes":[]})"),
                 ElementsAre("/listen: must not be empty", "/routes: must not be empty"));
+}
+
+TEST(config_load, a_cost_that_the_response_says_is_reserved_and_settled) {
+    auto const cost = [](std::string_view what) {
+        return R"({"listen":[{"address":"127.0.0.1:0"}],"upstreams":{"u":{"targets":["http://a"]}},
+            "limits":{"t":{"limit":100,"window":"1m","cost":)" +
+               std::string(what) + R"(}},"routes":[{"name":"r","path":"/*","upstream":"u","limits":["t"]}]})";
+    };
+    auto const result = load_text(cost(R"({"reserve":"header:X-Tokens","settle":"response:/usage/total_tokens"})"));
+    ASSERT_TRUE(result.value) << to_string(result.issues.at(0), "f");
+    EXPECT_EQ(result.value->limits[0].cost_header, "x-tokens");
+    EXPECT_EQ(result.value->limits[0].settle->text(), "/usage/total_tokens");
+    EXPECT_EQ(load_text(cost(R"({"reserve":50,"settle":"response:"})")).value->limits[0].cost, 50U);
+    EXPECT_THAT(culprits(cost("{}")), ElementsAre(R"(/limits/t/cost: the field "reserve" is missing)",
+                                                  R"(/limits/t/cost: the field "settle" is missing)"));
+    EXPECT_THAT(culprits(cost(R"({"reserve":0,"settle":"/usage","ttl":1})")),
+                ElementsAre(HasSubstr("/limits/t/cost/reserve: must be a whole number from 1"),
+                            HasSubstr("/limits/t/cost/settle: \"/usage\" is no place in a response"),
+                            HasSubstr("/limits/t/cost/ttl: unknown field")));
+    EXPECT_THAT(culprits(cost(R"({"reserve":1,"settle":"response:usage"})")),
+                ElementsAre(HasSubstr("/limits/t/cost/settle: \"response:usage\": a JSON pointer begins with")));
+    EXPECT_THAT(culprits(cost(R"({"reserve":101,"settle":"response:/u"})")),
+                ElementsAre(HasSubstr("/limits/t/cost: costs more than the limit of 100")));
+    EXPECT_THAT(culprits(cost(R"("response:/u")")), ElementsAre(HasSubstr("/limits/t/cost: what the response says")));
 }
 
 TEST(config_load, the_decision_service_alone_needs_no_proxy) {

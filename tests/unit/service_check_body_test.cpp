@@ -9,10 +9,10 @@ using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
 
-std::vector<std::string> complaints(std::string_view text) {
+std::vector<std::string> complaints(std::string_view text, question what = question::check) {
     check_body body;
     std::vector<body_issue> issues;
-    read_check_body(text, body, issues);
+    read_check_body(text, what, body, issues);
     std::vector<std::string> lines;
     for (auto const& each : issues)
         lines.push_back(each.pointer + ": " + each.detail);
@@ -27,7 +27,7 @@ std::string with_cost(std::string_view cost) {
 TEST(service_check_body, one_check_and_several) {
     check_body body;
     std::vector<body_issue> issues;
-    read_check_body(R"({"user":"a","endpoint":"/v1","cost":3,"rule":"per-user"})", body, issues);
+    read_check_body(R"({"user":"a","endpoint":"/v1","cost":3,"rule":"per-user"})", question::check, body, issues);
     EXPECT_THAT(issues, IsEmpty());
     EXPECT_FALSE(body.array);
     ASSERT_EQ(body.items.size(), 1U);
@@ -37,7 +37,8 @@ TEST(service_check_body, one_check_and_several) {
     EXPECT_EQ(body.items[0].cost, 3U);
     EXPECT_EQ(body.pointer_of(0), "");
 
-    read_check_body(R"( [ {"endpoint":"e","user":"\u00e9\n"} , {"user":"b","endpoint":"f","cost":0} ] )", body, issues);
+    read_check_body(R"( [ {"endpoint":"e","user":"\u00e9\n"} , {"user":"b","endpoint":"f","cost":0} ] )",
+                    question::check, body, issues);
     EXPECT_THAT(issues, IsEmpty());
     EXPECT_TRUE(body.array);
     ASSERT_EQ(body.items.size(), 2U);
@@ -56,7 +57,7 @@ TEST(service_check_body, a_cost_is_a_whole_number_up_to_2_to_the_53) {
                                       {"9007199254740992", 9007199254740992ULL}}) {
         check_body body;
         std::vector<body_issue> issues;
-        read_check_body(with_cost(text), body, issues);
+        read_check_body(with_cost(text), question::check, body, issues);
         EXPECT_THAT(issues, IsEmpty()) << text;
         EXPECT_EQ(body.items.at(0).cost, value) << text;
     }
@@ -121,6 +122,22 @@ TEST(service_check_body, however_much_is_wrong_little_is_said) {
     EXPECT_THAT(complaints(std::string(60'000, '[')), ElementsAre("/0: must be an object, not an array"));
     EXPECT_THAT(complaints(R"({"user":)" + std::string(60'000, '[')),
                 ElementsAre("/user: must be a string, not an array", HasSubstr("not JSON")));
+}
+
+TEST(service_check_body, a_request_that_goes_on_has_an_id_and_stands_alone) {
+    auto const with = [](std::string_view more) { return R"({"user":"u","endpoint":"e")" + std::string(more) + "}"; };
+    EXPECT_THAT(complaints(with(""), question::reserve), IsEmpty());
+    for (auto const what : {question::extend, question::settle}) {
+        EXPECT_THAT(complaints(with(""), what), ElementsAre(": the member \"request_id\" is missing"));
+        EXPECT_THAT(complaints(with(R"(,"request_id":"r","keep_ms":1000)"), what), IsEmpty());
+        EXPECT_THAT(complaints("[" + with(R"(,"request_id":"r")") + "]", what),
+                    ElementsAre(": must be an object, not an array"));
+    }
+    EXPECT_THAT(complaints(with(R"(,"request_id":7,"keep_ms":999)")),
+                ElementsAre("/request_id: must be a string, not a number",
+                            "/keep_ms: must be a whole number from 1000 to 31622400000"));
+    EXPECT_THAT(complaints(with(R"(,"request_id":"","keep_ms":31622400001)")),
+                ElementsAre("/request_id: must not be empty", HasSubstr("/keep_ms: must be a whole number")));
 }
 
 } // namespace

@@ -41,6 +41,17 @@ inline constexpr std::array<std::string_view, 8> upstream_error_names{
     "resolve",      "connect",      "connect_timeout", "first_byte_timeout",
     "idle_timeout", "closed_early", "cut_short",       "bad_response"};
 
+/// `weir_ratelimit_cost_total{kind}`: units of requests whose cost is known only afterwards.
+enum class cost_kind : std::uint8_t {
+    /// Charged when the request was admitted, or extended.
+    reserved,
+    /// Used, as settled.
+    settled,
+    /// Of those reserved, not used and given back.
+    refunded,
+};
+inline constexpr std::array<std::string_view, 3> cost_kind_names{"reserved", "settled", "refunded"};
+
 /// One counter for each value of an enumeration that counts up from 0 or 1.
 template <class Enum, std::size_t Size>
 class counter_by {
@@ -70,6 +81,7 @@ struct upstream_block {
 
 struct rule_block {
     counter_by<outcome, outcome_count> decisions;
+    counter_by<cost_kind, cost_kind_names.size()> cost;
 };
 
 struct script_block {

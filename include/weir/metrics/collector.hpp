@@ -165,6 +165,16 @@ private:
                             [&](worker_block const& w) -> counter const& {
                                 return w.rules[r].decisions[static_cast<outcome>(o)];
                             });
+        auto& cost =
+            start(out, "weir_ratelimit_cost_total",
+                  "Units reserved, settled and given back for requests whose cost is known afterwards, by rule.",
+                  prometheus::MetricType::Counter);
+        for (std::size_t r = 0; r < names.size(); ++r)
+            for (std::size_t k = 0; k < cost_kind_names.size(); ++k)
+                add_counter(cost, {{"rule", names[r]}, {"kind", cost_kind_names[k]}},
+                            [&](worker_block const& w) -> counter const& {
+                                return w.rules[r].cost[static_cast<cost_kind>(k)];
+                            });
     }
 
     void add_redis(std::vector<family>& out) const {
