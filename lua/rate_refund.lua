@@ -9,7 +9,7 @@
 -- State    as in rate_check.lua
 -- Invariant  nothing is taken back but what still counts and, with a receipt, was charged at that time (in counters: in
 --          its slot). A receipt is to be used once. The time to live of the key stays as it is.
--- Cost     TIME; a GET and a SET a rule that has something to take back; UNLINK of a record
+-- Cost     TIME; a GET, a SET and a PUBLISH a rule that has something to take back; UNLINK of a record
 
 local call, unpack, pack, sub, rep = redis.call, struct.unpack, struct.pack, string.sub, string.rep
 local lap, whole = 4294967296, 281474976710656
@@ -23,7 +23,11 @@ if holder then call('UNLINK', KEYS[#KEYS]) end
 for r = 0, #ARGV[2] / 38 - 1 do
   local k, kind, _, id, _, window, unit, rate, units = unpack('>BBBI4I6I6I6I6I7', ARGV[2], 38 * r + 1)
   local s, taken = take_back(call('GET', KEYS[k]) or '', id, kind, unit, window, rate, units, at, holder)
-  if s then call('SET', KEYS[k], s, 'KEEPTTL') end
+  if s then
+    call('SET', KEYS[k], s, 'KEEPTTL')
+    -- Who remembers refusals under the key forgets them; where the user may not publish, after a second at most.
+    redis.pcall('PUBLISH', 'rate:changed', KEYS[k])
+  end
   reply[r + 1] = taken
 end
 return reply

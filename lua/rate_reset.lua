@@ -5,8 +5,10 @@
 -- Reply    the number of rules forgotten (1 for a whole key), an integer
 -- State    as in rate_check.lua
 -- Invariant  sections of other rules, and the time to live of the key, stay as they are
--- Cost     UNLINK; or GET, then SET or UNLINK when a rule had counted something
+-- Cost     PUBLISH; UNLINK; or GET, then SET or UNLINK when a rule had counted something
 
+-- Who remembers refusals under the key forgets them; where the user may not publish, after a second at most.
+redis.pcall('PUBLISH', 'rate:changed', KEYS[1])
 if #ARGV == 0 then return redis.call('UNLINK', KEYS[1]) end
 local s = redis.call('GET', KEYS[1])
 if not s then return 0 end

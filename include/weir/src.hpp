@@ -28,7 +28,9 @@
 #include <weir/http/impl/usage_reader.ipp>
 #include <weir/impl/error.ipp>
 #include <weir/impl/key.ipp>
+#include <weir/rate_limit/impl/check_batch.ipp>
 #include <weir/rate_limit/impl/check_script.ipp>
+#include <weir/rate_limit/impl/denial_cache.ipp>
 #include <weir/rate_limit/impl/lease_table.ipp>
 #include <weir/rate_limit/impl/limiter.ipp>
 #include <weir/rate_limit/impl/local_engine.ipp>

@@ -57,6 +57,8 @@ void worker::start_limiter(config::config const& config, shared_parts const& sha
     limiter_options how;
     how.key_prefix = config.redis.key_prefix;
     how.local = shared.local;
+    how.remembered_refusals = 10'000;
+    how.heartbeat = std::chrono::seconds{2};
     limiter_.emplace(*redis_, std::move(how));
     services_.admission.emplace(config, *limiter_, services_.counts, services_.wheel, services_.ids);
 }

@@ -18,11 +18,13 @@
 
 namespace weir {
 
-/// lua/rate_check.lua, rate_refund.lua and rate_reset.lua, loaded by every client that is given `rate_limit_scripts()`.
-/// They live as long as the program.
+/// lua/rate_check.lua, rate_refund.lua, rate_reset.lua and rate_instances.lua, loaded by every client that is given
+/// `rate_limit_scripts()`. They live as long as the program.
 WEIR_DECL redis::script const& rate_check_script();
 WEIR_DECL redis::script const& rate_refund_script();
 WEIR_DECL redis::script const& rate_reset_script();
+/// lua/rate_instances.lua.
+WEIR_DECL redis::script const& rate_instances_script();
 WEIR_DECL std::vector<redis::script const*> rate_limit_scripts();
 
 /// The four bytes under which a rule's counts are kept in the state of a key: a hash of its name. Two rules that may
@@ -33,6 +35,16 @@ WEIR_DECL std::uint32_t penalty_id(rule const& r) noexcept;
 
 /// The reply of rate_check.lua: an integer, or up to three a rule and a penalty, one, and one for a receipt.
 using check_reply = redis::int_sink<2 + 6 * max_rules_per_check>;
+
+namespace detail {
+
+/// The bytes of one rule in the argument of lua/rate_check.lua.
+inline constexpr std::size_t packed_rule_size = 38;
+
+/// A whole packed request: a rule and a penalty a charge.
+using packed_request = std::array<char, 2 * max_rules_per_check * packed_rule_size>;
+
+} // namespace detail
 
 /// What lua/rate_check.lua is to do with a request.
 enum class check_order : std::uint8_t {
@@ -96,6 +108,13 @@ public:
     /// Sets what holds whoever decides, and all that a list of the rule says.
     WEIR_DECL void fill(item const& one, rule_decision& to) const;
 
+    /// How many rules and penalties the script is told of, and so how many say something in its reply.
+    WEIR_DECL std::size_t packed_rules() const noexcept;
+    /// Packs what the script is told of them; `numbers` are those of the keys in the call, from 1 on, 0: not there.
+    WEIR_DECL std::size_t pack(char* to, std::span<std::uint8_t const> numbers) const;
+    /// One rule that charges `cost` to the first key of its call, whether it has room or not.
+    WEIR_DECL std::string pack_forced(std::size_t index, std::uint64_t cost) const;
+
     /// The slots of its keys, each once, in the order of the keys.
     WEIR_DECL std::vector<std::uint16_t> slots() const;
 
@@ -107,10 +126,14 @@ public:
     /// Reads the reply to `decide` of all rules, or of those of a slot, to `once` or `extend`, into the rules of `out`
     /// that were asked. `errc::unexpected_reply` where it cannot be one; `unknown_request` and `already_settled`.
     /// `receipt`, where there is one, becomes the time of the charge, or 0 where nothing was charged.
-    WEIR_DECL error_code decode(check_reply const& reply, form how, decision& out, std::int64_t& receipt) const;
+    WEIR_DECL error_code decode(std::span<std::int64_t const> reply, form how, decision& out,
+                                std::int64_t& receipt) const;
+    error_code decode(check_reply const& reply, form how, decision& out, std::int64_t& receipt) const {
+        return decode(reply.integers(), how, out, receipt);
+    }
     error_code decode(check_reply const& reply, decision& out) const {
         std::int64_t receipt = 0;
-        return decode(reply, form{}, out, receipt);
+        return decode(reply.integers(), form{}, out, receipt);
     }
     /// Reads the reply to `settle`; errors as above.
     WEIR_DECL error_code decode(check_reply const& reply, form how, settlement& out) const;
@@ -125,7 +148,7 @@ private:
     WEIR_DECL void encode_keys(redis::command& out, redis::script const& code, std::optional<std::uint16_t> slot,
                                bool record, std::size_t arguments) const;
     WEIR_DECL std::size_t pack(char* to, std::optional<std::uint16_t> slot) const;
-    WEIR_DECL char* pack_rule(char* to, item const& one, std::size_t number) const;
+    WEIR_DECL char* pack_item(char* to, item const& one, std::uint8_t number) const;
     WEIR_DECL bool in(std::size_t index, std::optional<std::uint16_t> slot) const noexcept;
     WEIR_DECL bool asked(item const& one, form const& how) const noexcept;
     WEIR_DECL error_code read_rule(std::span<std::int64_t const> said, item const& one, rule_decision& to) const;
@@ -145,6 +168,9 @@ private:
 
 /// Fills `binding`, `allowed` and `retry_after` of a decision from what its rules say.
 WEIR_DECL void conclude(decision& d) noexcept;
+
+/// Marks a rule that was not asked, because another had decided before.
+WEIR_DECL void skip(rule_decision& one) noexcept;
 
 /// Sets `reset_after` to what it is once the cost is charged; before, it is as it was without it.
 WEIR_DECL void add_to_reset(check_request::item const& one, rule_decision& to) noexcept;

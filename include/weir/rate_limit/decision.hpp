@@ -63,7 +63,8 @@ struct rule_decision {
     /// Whether this rule has room for the request.
     bool allowed = false;
     weir::outcome outcome = weir::outcome::deny;
-    /// Whether the rule's lists decided, and nothing was counted: `rule::allow`, or, if not allowed, `rule::deny`.
+    /// Whether nothing was counted: a list decided, `rule::allow` or, if not allowed, `rule::deny`; or another rule had
+    /// refused before this one was asked.
     bool listed = false;
     /// What holds for this user: the rule's, or that of an override; of a token bucket its burst and `window` the time
     /// in which that flows in.

@@ -3,12 +3,15 @@
 #include <weir/rate_limit/check_script.hpp>
 #include <weir/rate_limit/rule_state.hpp>
 
+#include <atomic>
+#include <chrono>
 #include <cstddef>
 #include <list>
 #include <mutex>
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <vector>
 
 namespace weir {
 
@@ -27,8 +30,7 @@ public:
         std::size_t max_windows = 100'000;
     };
 
-    explicit local_engine(options settings)
-        : options_(settings) {}
+    WEIR_DECL explicit local_engine(options settings);
     local_engine()
         : local_engine(options{}) {}
 
@@ -40,6 +42,21 @@ public:
     /// Ends the leases that the request's id has in its rules of `concurrency`.
     WEIR_DECL void release(check_request const& request);
 
+    /// What was admitted here for one rule and key since it was last taken: Redis has yet to hear of it.
+    struct debt {
+        std::string key;
+        /// As `check_request::pack_forced` says it.
+        std::string packed;
+    };
+    /// Takes what is owed and still counts at `now`: the most recently used first, each once among all who ask.
+    WEIR_DECL std::vector<debt> take_debts(std::chrono::microseconds now);
+
+    /// By how many processes the limits are divided from now on; 1 or more.
+    void set_instances(unsigned instances) noexcept { instances_.store(instances, std::memory_order_relaxed); }
+    unsigned instances() const noexcept { return instances_.load(std::memory_order_relaxed); }
+    /// Tells this process from the others that share its limits: random, the same for all who share the engine.
+    std::string const& instance_id() const noexcept { return id_; }
+
     /// Forgets what a rule has counted under a key.
     WEIR_DECL void reset(rule const& r, std::string_view key);
 
@@ -49,6 +66,10 @@ private:
     struct entry {
         std::string name;
         rule_state state;
+        /// Units admitted of which Redis has not heard, until when they count, and what charges them.
+        std::uint64_t owed = 0;
+        std::chrono::microseconds counts_until{0};
+        std::string key, packed;
     };
     using entries = std::list<entry>;
 
@@ -56,11 +77,15 @@ private:
     WEIR_DECL entry& find(rule const& r, std::string_view key);
     WEIR_DECL bool ask(check_request const& request, std::size_t index, std::chrono::microseconds now,
                        rule_decision& to);
+    WEIR_DECL void charge(check_request const& request, std::size_t index, std::chrono::microseconds now,
+                          rule_decision& to);
     WEIR_DECL void refuse(check_request const& request, std::size_t index, std::chrono::microseconds now,
                           rule_decision& to);
     WEIR_DECL rule_terms share(rule_terms terms) const noexcept;
 
     options const options_;
+    std::atomic<unsigned> instances_;
+    std::string const id_;
     mutable std::mutex mutex_;
     /// The most recently used first.
     entries entries_;

@@ -5,6 +5,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -47,6 +48,7 @@ public:
     std::size_t size() const noexcept { return size_; }
     /// Precondition: `i` < `size()`.
     std::int64_t operator[](std::size_t i) const noexcept { return values_[i]; }
+    std::span<std::int64_t const> integers() const noexcept { return {values_, size_}; }
 
     WEIR_DECL void begin() final;
     WEIR_DECL void on_integer(std::int64_t value, int depth) final;

@@ -15,15 +15,9 @@
 namespace weir {
 namespace detail {
 
-/// The bytes of one rule in the argument of lua/rate_check.lua.
-inline constexpr std::size_t packed_rule_size = 38;
-
 inline std::chrono::milliseconds to_milliseconds(std::int64_t microseconds) noexcept {
     return std::chrono::ceil<std::chrono::milliseconds>(std::chrono::microseconds{microseconds});
 }
-
-/// A whole packed request: a rule and a penalty a charge.
-using packed_request = std::array<char, 2 * max_rules_per_check * packed_rule_size>;
 
 /// What stands for a request id among holders: 64 bits of its SHA-256, which no client can make equal another's.
 inline std::uint64_t holder_of(std::string_view request_id) {
@@ -60,6 +54,21 @@ inline packed_terms packed(rule_terms const& t) noexcept {
     return {shape.kind, t.limit, window, static_cast<std::uint64_t>(shape.unit.count()), 0};
 }
 
+enum class rule_flags : std::uint8_t { none = 0, shadow = 1, forced = 2 };
+
+inline char* put_rule(char* to, std::uint8_t key, rule_flags flags, std::uint32_t id, packed_terms const& terms,
+                      std::uint64_t cost) noexcept {
+    to = put_integer<1>(to, key);
+    to = put_integer<1>(to, terms.kind);
+    to = put_integer<1>(to, static_cast<std::uint64_t>(flags));
+    to = put_integer<4>(to, id);
+    to = put_integer<6>(to, terms.limit);
+    to = put_integer<6>(to, terms.window);
+    to = put_integer<6>(to, terms.unit);
+    to = put_integer<6>(to, terms.rate);
+    return put_integer<7>(to, cost);
+}
+
 } // namespace detail
 
 WEIR_DECL redis::script const& rate_check_script() {
@@ -77,8 +86,13 @@ WEIR_DECL redis::script const& rate_reset_script() {
     return instance;
 }
 
+WEIR_DECL redis::script const& rate_instances_script() {
+    static const redis::script instance{"rate_instances", lua::rate_instances};
+    return instance;
+}
+
 WEIR_DECL std::vector<redis::script const*> rate_limit_scripts() {
-    return {&rate_check_script(), &rate_refund_script(), &rate_reset_script()};
+    return {&rate_check_script(), &rate_refund_script(), &rate_reset_script(), &rate_instances_script()};
 }
 
 WEIR_DECL std::uint32_t rule_id(rule const& r) noexcept {
@@ -169,10 +183,8 @@ WEIR_DECL void check_request::decide_by_lists(decision& out) const {
     out.error = {};
     for (std::size_t i = 0; i < count_; ++i) {
         fill(items_[i], out.rules[i]);
-        if (!items_[i].listed) {
-            out.rules[i].allowed = true;
-            out.rules[i].outcome = outcome::allow;
-        }
+        if (!items_[i].listed)
+            skip(out.rules[i]);
     }
     conclude(out);
 }
@@ -213,42 +225,52 @@ WEIR_DECL bool check_request::asked(item const& one, form const& how) const noex
     return !one.listed && in(one.key, how.slot) && (how.order != check_order::extend || one.cost > 0);
 }
 
-WEIR_DECL char* check_request::pack_rule(char* to, item const& one, std::size_t number) const {
-    auto const put = [&](std::uint8_t kind, std::uint32_t id, detail::packed_terms const& t, std::uint64_t cost) {
-        to = detail::put_integer<1>(to, number);
-        to = detail::put_integer<1>(to, kind);
-        to = detail::put_integer<1>(to, one.rule->shadow ? 1 : 0);
-        to = detail::put_integer<4>(to, id);
-        to = detail::put_integer<6>(to, t.limit);
-        to = detail::put_integer<6>(to, t.window);
-        to = detail::put_integer<6>(to, t.unit);
-        to = detail::put_integer<6>(to, t.rate);
-        to = detail::put_integer<7>(to, cost);
-    };
-    if (auto const& penalty = one.rule->penalty; penalty.after > 0) {
-        auto const longer = std::max(one.terms.window, std::chrono::microseconds{penalty.block});
-        put(5, penalty_id(*one.rule),
-            {5, penalty.after, static_cast<std::uint64_t>(std::chrono::microseconds{penalty.block}.count()),
-             static_cast<std::uint64_t>(log_unit(longer).count()),
-             static_cast<std::uint64_t>(one.terms.window.count())},
-            0);
-    }
-    auto const terms = detail::packed(one.terms);
-    put(terms.kind, rule_id(*one.rule), terms, one.cost);
-    return to;
+WEIR_DECL std::size_t check_request::packed_rules() const noexcept {
+    std::size_t n = 0;
+    for (auto const& one : items())
+        n += one.listed ? 0 : one.rule->penalty.after > 0 ? 2 : 1;
+    return n;
 }
 
-/// Packs the rules, of one slot or all; the keys of one slot are numbered among themselves.
-WEIR_DECL std::size_t check_request::pack(char* to, std::optional<std::uint16_t> slot) const {
-    std::array<std::size_t, max_rules_per_check> numbers{};
-    std::size_t number = 0;
-    for (std::size_t k = 0; k < keys_; ++k)
-        numbers[k] = in(k, slot) ? ++number : 0;
+/// The rule, and before it its penalty.
+WEIR_DECL char* check_request::pack_item(char* to, item const& one, std::uint8_t number) const {
+    auto const& penalty = one.rule->penalty;
+    auto const flags = one.rule->shadow ? detail::rule_flags::shadow : detail::rule_flags::none;
+    if (penalty.after > 0) {
+        auto const window = static_cast<std::uint64_t>(one.terms.window.count());
+        auto const block = std::chrono::microseconds{penalty.block};
+        auto const unit = log_unit(std::max(one.terms.window, block));
+        to = detail::put_rule(to, number, flags, penalty_id(*one.rule),
+                              {5, penalty.after, static_cast<std::uint64_t>(block.count()),
+                               static_cast<std::uint64_t>(unit.count()), window},
+                              0);
+    }
+    return detail::put_rule(to, number, flags, rule_id(*one.rule), detail::packed(one.terms), one.cost);
+}
+
+WEIR_DECL std::size_t check_request::pack(char* to, std::span<std::uint8_t const> numbers) const {
     auto* end = to;
     for (auto const& one : items())
         if (!one.listed && numbers[one.key] > 0)
-            end = pack_rule(end, one, numbers[one.key]);
+            end = pack_item(end, one, numbers[one.key]);
     return static_cast<std::size_t>(end - to);
+}
+
+/// The keys of one slot, or all, are numbered among themselves.
+WEIR_DECL std::size_t check_request::pack(char* to, std::optional<std::uint16_t> slot) const {
+    std::array<std::uint8_t, max_rules_per_check> numbers{};
+    std::uint8_t number = 0;
+    for (std::size_t k = 0; k < keys_; ++k)
+        if (in(k, slot))
+            numbers[k] = ++number;
+    return pack(to, numbers);
+}
+
+WEIR_DECL std::string check_request::pack_forced(std::size_t index, std::uint64_t cost) const {
+    auto const& one = items_[index];
+    std::string packed(detail::packed_rule_size, '\0');
+    detail::put_rule(packed.data(), 1, detail::rule_flags::forced, rule_id(*one.rule), detail::packed(one.terms), cost);
+    return packed;
 }
 
 WEIR_DECL void check_request::encode_keys(redis::command& out, redis::script const& code,
@@ -324,7 +346,7 @@ WEIR_DECL error_code check_request::read_rule(std::span<std::int64_t const> said
     return {};
 }
 
-WEIR_DECL error_code check_request::decode(check_reply const& reply, form how, decision& out,
+WEIR_DECL error_code check_request::decode(std::span<std::int64_t const> reply, form how, decision& out,
                                            std::int64_t& receipt) const {
     receipt = 0;
     if (how.order != check_order::decide && reply.size() == 1 && reply[0] < 0)
@@ -345,10 +367,8 @@ WEIR_DECL error_code check_request::decode(check_reply const& reply, form how, d
         if (one.listed || !asked(one, how)) {
             if (one.listed || !how.slot)
                 fill(one, out.rules[i]);
-            if (!one.listed && !how.slot) { // not asked to extend
-                out.rules[i].allowed = true;
-                out.rules[i].outcome = outcome::allow;
-            }
+            if (!one.listed && !how.slot) // not asked to extend
+                skip(out.rules[i]);
             continue;
         }
         std::size_t const parts = one.rule->penalty.after > 0 && how.order != check_order::extend ? 2 : 1;
@@ -413,6 +433,12 @@ WEIR_DECL void add_to_reset(check_request::item const& one, rule_decision& to) n
     case algorithm::fixed_window:
         break;
     }
+}
+
+WEIR_DECL void skip(rule_decision& one) noexcept {
+    one.listed = true;
+    one.allowed = true;
+    one.outcome = outcome::allow;
 }
 
 WEIR_DECL void conclude(decision& d) noexcept {

@@ -9,6 +9,7 @@
 #include <boost/asio/dispatch.hpp>
 
 #include <deque>
+#include <optional>
 
 namespace weir {
 namespace detail {
@@ -22,8 +23,16 @@ struct split_part {
     asio::cancellation_signal cancel;
 };
 
+/// Several checks in one call. Recycled by its limiter.
+struct shared_call {
+    std::vector<pending_check*> checks;
+    check_batch batch;
+    redis::command command;
+    check_batch::reply_type reply;
+};
+
 /// What a limiter shares with its checks in flight.
-class limiter_state : public std::enable_shared_from_this<limiter_state> {
+class limiter_state : public std::enable_shared_from_this<limiter_state>, private redis::listener {
 public:
     WEIR_DECL limiter_state(redis::client& client, std::vector<rule> rules, limiter_options options);
 
@@ -43,6 +52,18 @@ public:
     WEIR_DECL beginning begin(check_order order, std::span<charge const> charges, request_options const& options,
                               decision* result, settlement* settled);
 
+    /// Begins what goes on by itself: listening, heartbeats.
+    WEIR_DECL void start();
+
+    /// Whether a check waits for others begun in this turn of the loop, to share their call.
+    bool shares_call(pending_check const& check) const noexcept {
+        return options_.batching && layout_ == key_layout::standalone && check.form.order == check_order::decide;
+    }
+    /// Lets it wait.
+    WEIR_DECL void enqueue(pending_check* check, asio::any_completion_handler<void(error_code)>&& handler);
+    /// Sends those that wait; before any other command, so that the order of a key is kept.
+    WEIR_DECL void flush();
+
     /// Takes what Redis said, or failed to say, and returns the check to the pool; the returned code completes the
     /// operation.
     WEIR_DECL error_code finish(pending_check* check, error_code ec);
@@ -60,7 +81,23 @@ public:
     WEIR_DECL void stop() noexcept;
 
 private:
+    // What was given back, and since when we hear of it.
+    WEIR_DECL void on_message(redis::message const& what) noexcept override;
+    WEIR_DECL void on_gap() noexcept override;
+
     WEIR_DECL pending_check* take();
+    WEIR_DECL void send_shared(std::span<pending_check* const> checks);
+    WEIR_DECL void send_alone(pending_check* check);
+    WEIR_DECL void finish_shared(shared_call& call, error_code ec);
+    WEIR_DECL void cancel(pending_check* check);
+    WEIR_DECL void tell(pending_check* check, error_code ec);
+    WEIR_DECL error_code read(pending_check& check, std::span<std::int64_t const> reply);
+    WEIR_DECL void remember(pending_check const& check);
+    WEIR_DECL bool refuse_as_before(check_request const& request, std::chrono::microseconds now, decision& out);
+    WEIR_DECL void succeeded();
+    WEIR_DECL void pay_debts();
+    WEIR_DECL void beat();
+    WEIR_DECL void schedule_beat();
     WEIR_DECL error_code assign(pending_check& check, std::span<charge const> charges, request_options const& options);
     WEIR_DECL error_code gather(pending_check& check, std::deque<split_part>& parts);
     WEIR_DECL error_code gather_settlement(pending_check& check, std::deque<split_part>& parts);
@@ -79,6 +116,15 @@ private:
     redis::command const ping_{"PING"};
     redis::ignore_sink pong_;
     bool stopped_ = false;
+    std::vector<pending_check*> waiting_, sending_;
+    std::vector<std::unique_ptr<shared_call>> all_calls_;
+    std::vector<shared_call*> free_calls_;
+    denial_cache refusals_;
+    std::optional<redis::subscriber> changes_;
+    redis::subscription subscription_;
+    asio::basic_waitable_timer<boot_clock> beat_timer_;
+    redis::command beat_;
+    redis::int_sink<1> alive_;
     std::vector<std::unique_ptr<pending_check>> all_;
     std::vector<pending_check*> free_;
 };
@@ -168,6 +214,8 @@ void limiter::initiate(std::shared_ptr<detail::limiter_state> const& state, chec
     if (split)
         return std::make_shared<detail::split_check<handler_type>>(state, check, std::forward<Handler>(handler))
             ->start();
+    if (check && state->shares_call(*check))
+        return state->enqueue(check, std::forward<Handler>(handler));
     if (check) {
         auto const again = check->form.order == check_order::once || check->form.order == check_order::settle;
         state->client().async_exec(check->command, check->reply, redis::exec_options{.idempotent = again},

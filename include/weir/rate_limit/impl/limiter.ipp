@@ -1,8 +1,7 @@
 #pragma once
 
+#include <weir/detail/random_id.hpp>
 #include <weir/rate_limit/limiter.hpp>
-
-#include <openssl/rand.h>
 
 #include <algorithm>
 #include <array>
@@ -18,10 +17,29 @@ WEIR_DECL limiter_state::limiter_state(redis::client& client, std::vector<rule> 
     , options_(std::move(options))
     , layout_(client.options().server.topology == redis::topology::cluster ? key_layout::cluster
                                                                            : key_layout::standalone)
-    , probe_timer_(client.get_executor()) {
+    , probe_timer_(client.get_executor())
+    , refusals_(options_.remembered_refusals)
+    , beat_timer_(client.get_executor()) {
     if (!options_.local)
         options_.local = std::make_shared<local_engine>();
 }
+
+WEIR_DECL void limiter_state::start() {
+    if (refusals_.enabled()) {
+        auto& context = static_cast<asio::io_context&>(get_executor().context());
+        auto how = client_.options();
+        how.scripts.clear();
+        how.observer = nullptr;
+        changes_.emplace(context, std::move(how), client_.address_source());
+        subscription_ = changes_->subscribe("rate:changed", *this);
+    }
+    if (options_.heartbeat.count() > 0)
+        beat();
+}
+
+WEIR_DECL void limiter_state::on_message(redis::message const& what) noexcept { refusals_.forget(what.payload); }
+
+WEIR_DECL void limiter_state::on_gap() noexcept { refusals_.clear(); }
 
 WEIR_DECL pending_check* limiter_state::take() {
     if (free_.empty()) {
@@ -32,19 +50,6 @@ WEIR_DECL pending_check* limiter_state::take() {
     auto* const check = free_.back();
     free_.pop_back();
     return check;
-}
-
-/// A request id that nobody else has: 122 random bits and then some.
-inline std::string make_request_id() {
-    std::array<unsigned char, 16> bytes;
-    if (RAND_bytes(bytes.data(), static_cast<int>(bytes.size())) != 1)
-        throw std::runtime_error("OpenSSL gives no random bytes");
-    std::string text;
-    for (auto const byte : bytes) {
-        text += hex_digits[byte >> 4];
-        text += hex_digits[byte & 15];
-    }
-    return text;
 }
 
 WEIR_DECL error_code limiter_state::assign(pending_check& check, std::span<charge const> charges,
@@ -68,7 +73,7 @@ WEIR_DECL error_code limiter_state::assign(pending_check& check, std::span<charg
         if (how.order != check_order::decide || !leases)
             return std::string{options.request_id};
         how.order = check_order::once;
-        return make_request_id();
+        return random_id();
     }();
     if (how.order != check_order::decide && id.empty())
         return errc::invalid_argument;
@@ -96,6 +101,8 @@ WEIR_DECL limiter_state::beginning limiter_state::begin(check_order order, std::
     if (auto const ec = assign(*check, charges, options))
         return answered(ec);
     auto const& request = check->request;
+    if (!shares_call(*check))
+        flush();
     if (settled)
         options_.local->release(request);
     if (request.decided_by_lists()) {
@@ -111,25 +118,241 @@ WEIR_DECL limiter_state::beginning limiter_state::begin(check_order order, std::
         decide_without_redis(request, gate_.reason(), *result);
         return answered({});
     }
+    if (refusals_.enabled() && result) {
+        check->begun = std::chrono::duration_cast<std::chrono::microseconds>(boot_clock::now().time_since_epoch());
+        if (order == check_order::decide && refuse_as_before(request, check->begun, *result))
+            return answered({});
+    }
     if (layout_ == key_layout::cluster && request.key_count() > 1 && request.slots().size() > 1)
         return {check, {}, true};
-    request.encode(check->command, check->form);
+    if (!shares_call(*check))
+        request.encode(check->command, check->form);
     return {check, {}};
 }
 
+WEIR_DECL bool limiter_state::refuse_as_before(check_request const& request, std::chrono::microseconds now,
+                                               decision& out) {
+    auto const items = request.items();
+    auto const known = [&](check_request::item const& one) {
+        return one.listed || one.rule->shadow ? nullptr
+                                              : refusals_.find(request.key(one.key), rule_id(*one.rule),
+                                                               std::max<std::uint64_t>(one.cost, 1), now);
+    };
+    if (std::none_of(items.begin(), items.end(), known))
+        return false;
+    out.rules.resize(items.size());
+    out.error = {};
+    for (std::size_t i = 0; i < items.size(); ++i) {
+        auto& one = out.rules[i];
+        request.fill(items[i], one);
+        if (auto const* const said = known(items[i])) {
+            one.outcome = outcome::deny_local;
+            one.remaining = said->remaining;
+            one.retry_after = std::chrono::ceil<std::chrono::milliseconds>(said->retry_at - now);
+            one.reset_after = std::chrono::ceil<std::chrono::milliseconds>(said->reset_at - now);
+        } else if (!one.listed) {
+            skip(one);
+        }
+    }
+    conclude(out);
+    return true;
+}
+
+/// Keeps what Redis refused, but for rules whose refusals it has to count, or that may have room at any moment.
+WEIR_DECL void limiter_state::remember(pending_check const& check) {
+    auto const items = check.request.items();
+    for (std::size_t i = 0; i < items.size(); ++i) {
+        auto const& item = items[i];
+        auto const& said = check.result->rules[i];
+        if (said.allowed || said.outcome != outcome::deny || said.listed || said.retry_after == never ||
+            item.rule->penalty.after > 0 || item.terms.algorithm == algorithm::concurrency)
+            continue;
+        refusals_.remember(check.request.key(item.key),
+                           {rule_id(*item.rule), std::max<std::uint64_t>(item.cost, 1), said.remaining, check.begun,
+                            check.begun + said.retry_after, check.begun + said.reset_after});
+    }
+}
+
+WEIR_DECL void limiter_state::enqueue(pending_check* check, asio::any_completion_handler<void(error_code)>&& handler) {
+    check->handler.swap(handler);
+    if (auto slot = asio::get_associated_cancellation_slot(check->handler); slot.is_connected())
+        slot.assign([this, check](asio::cancellation_type) { cancel(check); });
+    waiting_.push_back(check);
+    if (waiting_.size() == 1)
+        asio::post(get_executor(), [self = shared_from_this()] { self->flush(); });
+}
+
+WEIR_DECL void limiter_state::flush() {
+    if (waiting_.empty())
+        return;
+    sending_.swap(waiting_);
+    for (std::span<pending_check* const> left = sending_; !left.empty();) {
+        auto const now = left.first(std::min(left.size(), check_batch::max_requests));
+        left = left.subspan(now.size());
+        if (now.size() == 1)
+            send_alone(now.front());
+        else
+            send_shared(now);
+    }
+    sending_.clear();
+}
+
+WEIR_DECL void limiter_state::send_alone(pending_check* check) {
+    check->request.encode(check->command, check->form);
+    client_.async_exec(check->command, check->reply, redis::exec_options{},
+                       [self = shared_from_this(), check](error_code ec) {
+                           if (!ec && check->handler)
+                               ec = self->read(*check, check->reply.integers());
+                           self->tell(check, ec);
+                       });
+}
+
+WEIR_DECL void limiter_state::send_shared(std::span<pending_check* const> checks) {
+    if (free_calls_.empty()) {
+        all_calls_.push_back(std::make_unique<shared_call>());
+        free_calls_.push_back(all_calls_.back().get());
+    }
+    auto& call = *free_calls_.back();
+    free_calls_.pop_back();
+    call.batch.clear();
+    call.checks.clear();
+    std::size_t taken = 0;
+    while (taken < checks.size() && call.batch.add(checks[taken]->request))
+        call.checks.push_back(checks[taken++]);
+    if (call.checks.size() == 1) { // more than two such fit into no call
+        free_calls_.push_back(&call);
+        send_alone(checks.front());
+    } else {
+        call.batch.encode(call.command);
+        client_.async_exec(call.command, call.reply, redis::exec_options{},
+                           [self = shared_from_this(), &call](error_code ec) { self->finish_shared(call, ec); });
+    }
+    if (taken < checks.size())
+        send_shared(checks.subspan(taken));
+}
+
+WEIR_DECL void limiter_state::finish_shared(shared_call& call, error_code ec) {
+    for (std::size_t i = 0; i < call.checks.size(); ++i) {
+        auto* const check = call.checks[i];
+        auto result = ec;
+        if (!result && check->handler)
+            result = read(*check, call.batch.reply_of(i, call.reply.integers()));
+        tell(check, result);
+    }
+    free_calls_.push_back(&call);
+}
+
+/// Completes a check that shares calls; one that was cancelled meanwhile is only put back.
+WEIR_DECL void limiter_state::tell(pending_check* check, error_code ec) {
+    if (!check->handler) {
+        free_.push_back(check);
+        return;
+    }
+    auto handler = std::move(check->handler);
+    if (auto slot = asio::get_associated_cancellation_slot(handler); slot.is_connected())
+        slot.clear();
+    auto const result = conclude_failure(check, ec);
+    auto const executor = asio::get_associated_executor(handler, get_executor());
+    asio::dispatch(executor, [handler = std::move(handler), result]() mutable { std::move(handler)(result); });
+}
+
+WEIR_DECL void limiter_state::cancel(pending_check* check) {
+    if (!check->handler)
+        return;
+    auto const at = std::find(waiting_.begin(), waiting_.end(), check);
+    bool const unsent = at != waiting_.end();
+    auto handler = std::move(check->handler);
+    check->result->allowed = false;
+    check->result->rules.clear();
+    if (unsent) {
+        waiting_.erase(at);
+        free_.push_back(check);
+    }
+    error_code const why = unsent ? errc::cancelled_unsent : errc::cancelled;
+    asio::post(get_executor(), [handler = std::move(handler), why, mine = get_executor()]() mutable {
+        auto const executor = asio::get_associated_executor(handler, mine);
+        asio::dispatch(executor, [handler = std::move(handler), why]() mutable { std::move(handler)(why); });
+    });
+}
+
 WEIR_DECL error_code limiter_state::finish(pending_check* check, error_code ec) {
-    std::int64_t receipt = 0;
     if (!ec)
         ec = check->settled ? check->request.decode(check->reply, check->form, *check->settled)
-                            : check->request.decode(check->reply, check->form, *check->result, receipt);
+                            : read(*check, check->reply.integers());
     return conclude_failure(check, ec);
+}
+
+WEIR_DECL error_code limiter_state::read(pending_check& check, std::span<std::int64_t const> reply) {
+    std::int64_t receipt = 0;
+    auto const ec = check.request.decode(reply, check.form, *check.result, receipt);
+    if (!ec && !check.result->allowed && refusals_.enabled())
+        remember(check);
+    return ec;
+}
+
+/// Redis has answered: what was admitted without it is charged now, so that an outage is no amnesty.
+WEIR_DECL void limiter_state::succeeded() {
+    bool const was_away = gate_.open();
+    gate_.on_success();
+    if (was_away)
+        pay_debts();
+}
+
+WEIR_DECL void limiter_state::pay_debts() {
+    struct payment {
+        std::vector<local_engine::debt> left;
+        redis::command command;
+        check_reply reply;
+    };
+    auto const now = std::chrono::duration_cast<std::chrono::microseconds>(boot_clock::now().time_since_epoch());
+    auto debts = options_.local->take_debts(now);
+    constexpr std::size_t lanes = 32;
+    for (std::size_t lane = 0; lane < std::min(lanes, debts.size()); ++lane) {
+        auto const mine = std::make_shared<payment>();
+        for (auto i = lane; i < debts.size(); i += lanes)
+            mine->left.push_back(std::move(debts[i]));
+        // One after the other; where Redis is lost again, the rest is forgiven.
+        auto const next = [self = shared_from_this(), mine](auto const& again, error_code ec) -> void {
+            if (ec || mine->left.empty())
+                return;
+            auto const& debt = mine->left.back();
+            mine->command.clear().evalsha(rate_check_script(), 1, 1).arg(debt.key).arg(debt.packed);
+            mine->left.pop_back();
+            self->client_.async_exec(mine->command, mine->reply, redis::exec_options{},
+                                     [again](error_code failed) { again(again, failed); });
+        };
+        next(next, {});
+    }
+}
+
+WEIR_DECL void limiter_state::schedule_beat() {
+    if (stopped_)
+        return;
+    beat_timer_.expires_after(options_.heartbeat);
+    beat_timer_.async_wait([self = shared_from_this()](error_code ec) {
+        if (!ec && !self->stopped_)
+            self->beat();
+    });
+}
+
+/// Whoever misses three beats is taken to be gone.
+WEIR_DECL void limiter_state::beat() {
+    beat_.clear().evalsha(rate_instances_script(), 1, 2);
+    beat_.arg(options_.key_prefix + "rate:instances").arg(options_.local->instance_id());
+    beat_.arg(3 * options_.heartbeat.count());
+    client_.async_exec(beat_, alive_, redis::exec_options{.idempotent = true},
+                       [self = shared_from_this()](error_code ec) {
+                           if (!ec && self->alive_[0] > 0)
+                               self->options_.local->set_instances(static_cast<unsigned>(self->alive_[0]));
+                           self->schedule_beat();
+                       });
 }
 
 WEIR_DECL error_code limiter_state::conclude_failure(pending_check* check, error_code ec) {
     auto* const result = check->result;
     free_.push_back(check);
     if (!ec || ec == errc::unknown_request || ec == errc::already_settled || ec == errc::request_id_reused) {
-        gate_.on_success();
+        succeeded();
     } else if (ec != errc::cancelled && ec != errc::cancelled_unsent) {
         // A node of a cluster that is away is no reason to leave the others unasked.
         bool const of_one_node = layout_ == key_layout::cluster && client_.connected();
@@ -229,6 +452,7 @@ WEIR_DECL void limiter_state::roll_back(check_request const& request, std::uint1
 }
 
 WEIR_DECL error_code limiter_state::begin_refund(redis::command& out, std::span<charge const> charges) {
+    flush();
     check_request request;
     // A lease is ended by settling its request: without the id nobody knows whose it would be.
     for (auto const& c : charges)
@@ -238,6 +462,8 @@ WEIR_DECL error_code limiter_state::begin_refund(redis::command& out, std::span<
         return ec;
     if (layout_ == key_layout::cluster && request.slots().size() > 1)
         return errc::cross_slot;
+    for (std::size_t k = 0; k < request.key_count(); ++k)
+        refusals_.forget(request.key(k));
     request.encode_refund(out, std::nullopt, std::nullopt);
     return {};
 }
@@ -274,6 +500,8 @@ WEIR_DECL void limiter_state::decide_without_redis(check_request const& request,
 WEIR_DECL void limiter_state::begin_reset(redis::command& out, key_part user, key_part endpoint) {
     std::string key;
     append_rate_key(key, options_.key_prefix, user, endpoint, layout_);
+    flush();
+    refusals_.forget(key);
     out.clear().evalsha(rate_reset_script(), 1, 2 * rules_.size()).arg(key);
     for (auto const& one : rules_) {
         std::array<char, 4> id;
@@ -299,7 +527,7 @@ WEIR_DECL void limiter_state::probe() {
     client_.async_exec(ping_, pong_, redis::exec_options{.idempotent = true},
                        [self = shared_from_this()](error_code ec) {
                            if (!ec) {
-                               self->gate_.on_success();
+                               self->succeeded();
                            } else if (!self->stopped_ && ec != errc::client_closed) {
                                self->gate_.on_failure(ec);
                                self->schedule_probe();
@@ -310,6 +538,10 @@ WEIR_DECL void limiter_state::probe() {
 WEIR_DECL void limiter_state::stop() noexcept {
     stopped_ = true;
     try {
+        subscription_.reset();
+        if (changes_)
+            changes_->close();
+        beat_timer_.cancel();
         probe_timer_.cancel();
     } catch (boost::system::system_error const&) { // cancelling fails only where nothing waits
     }
@@ -332,7 +564,9 @@ inline std::vector<rule> checked_rules(std::vector<rule> rules) {
 
 WEIR_DECL limiter::limiter(redis::client& client, std::vector<rule> rules, limiter_options options)
     : state_(std::make_shared<detail::limiter_state>(client, detail::checked_rules(std::move(rules)),
-                                                     std::move(options))) {}
+                                                     std::move(options))) {
+    state_->start();
+}
 
 WEIR_DECL limiter::~limiter() {
     if (state_)

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <weir/detail/random_id.hpp>
 #include <weir/rate_limit/local_engine.hpp>
 
 #include <algorithm>
@@ -19,9 +20,14 @@ inline void tell(rate_answer const& answer, rule_decision& to) noexcept {
 
 } // namespace detail
 
+WEIR_DECL local_engine::local_engine(options settings)
+    : options_(settings)
+    , instances_(settings.instances)
+    , id_(detail::random_id()) {}
+
 WEIR_DECL rule_terms local_engine::share(rule_terms terms) const noexcept {
     auto const part = [&](std::uint64_t whole) {
-        return whole == 0 ? 0 : std::max<std::uint64_t>(1, whole / options_.instances);
+        return whole == 0 ? 0 : std::max<std::uint64_t>(1, whole / instances());
     };
     terms.limit = part(terms.limit);
     terms.burst = part(terms.burst);
@@ -44,7 +50,7 @@ WEIR_DECL local_engine::entry& local_engine::find(rule const& r, std::string_vie
         index_.erase(entries_.back().name);
         entries_.pop_back();
     }
-    entries_.push_front({name_, {}});
+    entries_.emplace_front().name = name_;
     index_.emplace(entries_.front().name, entries_.begin());
     return entries_.front();
 }
@@ -69,6 +75,33 @@ WEIR_DECL void local_engine::refuse(check_request const& request, std::size_t in
     detail::tell(answer, to);
 }
 
+WEIR_DECL void local_engine::charge(check_request const& request, std::size_t index, std::chrono::microseconds now,
+                                    rule_decision& to) {
+    auto const& item = request.items()[index];
+    auto& one = find(*item.rule, request.key(item.key));
+    one.state.charge(now, item.cost, request.holder());
+    to.remaining -= item.cost;
+    add_to_reset(item, to);
+    // A lease is not owed: it ends with its request, of which Redis has no record.
+    if (item.terms.algorithm == algorithm::concurrency)
+        return;
+    one.owed = now < one.counts_until ? one.owed + item.cost : item.cost;
+    one.counts_until = now + std::chrono::microseconds{to.window};
+    one.key = request.key(item.key);
+    one.packed = request.pack_forced(index, std::min(one.owed, max_cost));
+}
+
+WEIR_DECL std::vector<local_engine::debt> local_engine::take_debts(std::chrono::microseconds now) {
+    std::lock_guard const lock{mutex_};
+    std::vector<debt> all;
+    for (auto& one : entries_) {
+        if (one.owed > 0 && now < one.counts_until)
+            all.push_back({std::move(one.key), std::move(one.packed)});
+        one.owed = 0;
+    }
+    return all;
+}
+
 WEIR_DECL void local_engine::decide(check_request const& request, std::chrono::microseconds now, bool others_admit,
                                     decision& out) {
     std::lock_guard const lock{mutex_};
@@ -86,9 +119,7 @@ WEIR_DECL void local_engine::decide(check_request const& request, std::chrono::m
         if (!admitted) {
             refuse(request, i, now, one);
         } else if (one.allowed && item.cost > 0) {
-            find(*item.rule, request.key(item.key)).state.charge(now, item.cost, request.holder());
-            one.remaining -= item.cost;
-            add_to_reset(item, one);
+            charge(request, i, now, one);
         }
         if (item.rule->shadow && !one.allowed)
             one.outcome = outcome::shadow_deny;
