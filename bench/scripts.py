@@ -99,6 +99,14 @@ def cases(server):
     def limit(prefix, *rules):
         return lambda i: encode("EVALSHA", check, 1, b"rate:%s%08d:e" % (prefix, i), b"".join(rules))
 
+    def batch(prefix, *rules):
+        """32 decisions on as many keys in one call."""
+        def make(i):
+            keys = [b"rate:%s%08d:e" % (prefix, (i * 32 + j) % 100_000) for j in range(32)]
+            blobs = [bytes([j + 1]) + rules[0][1:] for j in range(32)]
+            return encode("EVALSHA", check, 32, *keys, *blobs)
+        return make
+
     def three(i):
         return encode("EVALSHA", check, 3, b"rate:t%08d:e" % i, b"rate:*:u%08d" % i, b"rate:t%08d:*" % i,
                       rule(100, 60 * second, 1, 1, 1) + rule(1000, 60 * second, 1, 2, 2) +
@@ -116,6 +124,9 @@ def cases(server):
         "token bucket, many keys": (limit(b"b", bucket(10 ** 6, 60 * second)), None, 1.75),
         "token bucket, hot key": (limit(b"B", bucket(10 ** 9, 60 * second)), 1, 1.75),
         "fixed window, many keys": (limit(b"f", fixed(10 ** 6, 60 * second)), None, None),
+        "32 a call, counters": (batch(b"x", rule(10 ** 6, 60 * second)), None, 1.2),
+        "32 a call, logs": (batch(b"y", rule(100, 60 * second)), None, None),
+        "32 a call, buckets": (batch(b"z", bucket(10 ** 6, 60 * second)), None, None),
         "refusal": (limit(b"r", rule(1, 3600 * second)), 1000, 2.0),
         "refusal, full log": (limit(b"R", rule(100, 3600 * second)), 100, 2.0),
         "three rules, three keys": (three, None, 4.0),
@@ -139,6 +150,7 @@ def main():
     if unknown := [each for each in args.cases if each not in known]:
         raise SystemExit(f"no such case: {', '.join(unknown)}; there are: {', '.join(known)}")
     chosen = {name: known[name] for name in args.cases or known}
+    decisions = {name: 32 if name.startswith("32 a call") else 1 for name in chosen}
     for make, keys, _ in chosen.values():
         server.spend(make, SLICE, keys or args.keys)
     server.spend(base, SLICE, args.keys)
@@ -147,7 +159,7 @@ def main():
     for _ in range(args.rounds):
         for name, (make, keys, _) in chosen.items():
             least = min(least, server.spend(base, SLICE, args.keys))
-            spent[name].append(server.spend(make, SLICE, keys or args.keys))
+            spent[name].append(server.spend(make, SLICE // decisions[name], keys or args.keys) / decisions[name])
     print(f"server CPU a decision; base: EVALSHA of one INCR on {args.keys} keys, {least:.2f} us; "
           f"the least of {args.rounds} rounds")
     support.table(["", "us", "ratio", "budget"],

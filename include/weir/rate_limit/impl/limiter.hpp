@@ -86,7 +86,7 @@ private:
     WEIR_DECL void on_gap() noexcept override;
 
     WEIR_DECL pending_check* take();
-    WEIR_DECL void send_shared(std::span<pending_check* const> checks);
+    WEIR_DECL std::size_t send_shared(std::span<pending_check* const> checks);
     WEIR_DECL void send_alone(pending_check* check);
     WEIR_DECL void finish_shared(shared_call& call, error_code ec);
     WEIR_DECL void cancel(pending_check* check);

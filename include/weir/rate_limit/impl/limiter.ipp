@@ -186,14 +186,8 @@ WEIR_DECL void limiter_state::flush() {
     if (waiting_.empty())
         return;
     sending_.swap(waiting_);
-    for (std::span<pending_check* const> left = sending_; !left.empty();) {
-        auto const now = left.first(std::min(left.size(), check_batch::max_requests));
-        left = left.subspan(now.size());
-        if (now.size() == 1)
-            send_alone(now.front());
-        else
-            send_shared(now);
-    }
+    for (std::span<pending_check* const> left = sending_; !left.empty();)
+        left = left.subspan(send_shared(left));
     sending_.clear();
 }
 
@@ -207,7 +201,12 @@ WEIR_DECL void limiter_state::send_alone(pending_check* check) {
                        });
 }
 
-WEIR_DECL void limiter_state::send_shared(std::span<pending_check* const> checks) {
+/// Sends as many as fit into one call, one at least; returns how many.
+WEIR_DECL std::size_t limiter_state::send_shared(std::span<pending_check* const> checks) {
+    if (checks.size() == 1) {
+        send_alone(checks.front());
+        return 1;
+    }
     if (free_calls_.empty()) {
         all_calls_.push_back(std::make_unique<shared_call>());
         free_calls_.push_back(all_calls_.back().get());
@@ -216,19 +215,13 @@ WEIR_DECL void limiter_state::send_shared(std::span<pending_check* const> checks
     free_calls_.pop_back();
     call.batch.clear();
     call.checks.clear();
-    std::size_t taken = 0;
-    while (taken < checks.size() && call.batch.add(checks[taken]->request))
-        call.checks.push_back(checks[taken++]);
-    if (call.checks.size() == 1) { // more than two such fit into no call
-        free_calls_.push_back(&call);
-        send_alone(checks.front());
-    } else {
-        call.batch.encode(call.command);
-        client_.async_exec(call.command, call.reply, redis::exec_options{},
-                           [self = shared_from_this(), &call](error_code ec) { self->finish_shared(call, ec); });
-    }
-    if (taken < checks.size())
-        send_shared(checks.subspan(taken));
+    while (call.checks.size() < checks.size() && call.batch.add(checks[call.checks.size()]->request))
+        call.checks.push_back(checks[call.checks.size()]);
+    auto const taken = call.checks.size();
+    call.batch.encode(call.command);
+    client_.async_exec(call.command, call.reply, redis::exec_options{},
+                       [self = shared_from_this(), &call](error_code ec) { self->finish_shared(call, ec); });
+    return taken;
 }
 
 WEIR_DECL void limiter_state::finish_shared(shared_call& call, error_code ec) {
