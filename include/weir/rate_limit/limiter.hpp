@@ -73,6 +73,8 @@ struct pending_check {
     settlement* settled = nullptr;
     /// Whom to tell, where it shares a call; none any more where it was cancelled meanwhile.
     asio::any_completion_handler<void(error_code)> handler;
+    /// Tells this use of it from the next.
+    std::uint64_t ticket = 0;
     /// When it was begun, where refusals are remembered.
     std::chrono::microseconds begun{0};
 };

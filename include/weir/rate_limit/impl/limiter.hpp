@@ -89,7 +89,7 @@ private:
     WEIR_DECL std::size_t send_shared(std::span<pending_check* const> checks);
     WEIR_DECL void send_alone(pending_check* check);
     WEIR_DECL void finish_shared(shared_call& call, error_code ec);
-    WEIR_DECL void cancel(pending_check* check);
+    WEIR_DECL void cancel(pending_check* check, std::uint64_t ticket);
     WEIR_DECL void tell(pending_check* check, error_code ec);
     WEIR_DECL error_code read(pending_check& check, std::span<std::int64_t const> reply);
     WEIR_DECL void remember(pending_check const& check);

@@ -175,8 +175,9 @@ WEIR_DECL void limiter_state::remember(pending_check const& check) {
 
 WEIR_DECL void limiter_state::enqueue(pending_check* check, asio::any_completion_handler<void(error_code)>&& handler) {
     check->handler.swap(handler);
+    auto const ticket = ++check->ticket;
     if (auto slot = asio::get_associated_cancellation_slot(check->handler); slot.is_connected())
-        slot.assign([this, check](asio::cancellation_type) { cancel(check); });
+        slot.assign([this, check, ticket](asio::cancellation_type) { cancel(check, ticket); });
     waiting_.push_back(check);
     if (waiting_.size() == 1)
         asio::post(get_executor(), [self = shared_from_this()] { self->flush(); });
@@ -249,8 +250,8 @@ WEIR_DECL void limiter_state::tell(pending_check* check, error_code ec) {
     asio::dispatch(executor, [handler = std::move(handler), result]() mutable { std::move(handler)(result); });
 }
 
-WEIR_DECL void limiter_state::cancel(pending_check* check) {
-    if (!check->handler)
+WEIR_DECL void limiter_state::cancel(pending_check* check, std::uint64_t ticket) {
+    if (!check->handler || check->ticket != ticket)
         return;
     auto const at = std::find(waiting_.begin(), waiting_.end(), check);
     bool const unsent = at != waiting_.end();
@@ -262,8 +263,10 @@ WEIR_DECL void limiter_state::cancel(pending_check* check) {
         free_.push_back(check);
     }
     error_code const why = unsent ? errc::cancelled_unsent : errc::cancelled;
-    asio::post(get_executor(), [handler = std::move(handler), why, mine = get_executor()]() mutable {
-        auto const executor = asio::get_associated_executor(handler, mine);
+    asio::post(get_executor(), [self = shared_from_this(), handler = std::move(handler), why]() mutable {
+        if (auto slot = asio::get_associated_cancellation_slot(handler); slot.is_connected())
+            slot.clear(); // not sooner: what is being called lives in it
+        auto const executor = asio::get_associated_executor(handler, self->get_executor());
         asio::dispatch(executor, [handler = std::move(handler), why]() mutable { std::move(handler)(why); });
     });
 }
