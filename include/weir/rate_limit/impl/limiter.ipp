@@ -134,9 +134,9 @@ WEIR_DECL bool limiter_state::refuse_as_before(check_request const& request, std
                                                decision& out) {
     auto const items = request.items();
     auto const known = [&](check_request::item const& one) {
-        return one.listed || one.rule->shadow ? nullptr
-                                              : refusals_.find(request.key(one.key), rule_id(*one.rule),
-                                                               std::max<std::uint64_t>(one.cost, 1), now);
+        if (one.listed || one.rule->shadow || one.cost > one.terms.burst) // the last will never pass, which is not over
+            return static_cast<denial_cache::denial const*>(nullptr);
+        return refusals_.find(request.key(one.key), rule_id(*one.rule), std::max<std::uint64_t>(one.cost, 1), now);
     };
     if (std::none_of(items.begin(), items.end(), known))
         return false;
