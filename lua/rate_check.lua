@@ -204,7 +204,11 @@ for q = 1, requests do
         end
       end
       if kind == 3 then reset = (slot + 1) * unit - now end
-      if forced then cost = math.min(cost, distance > 0 and limit or math.max(0, limit - current)) end
+      if forced then
+        -- As much as a count, and their sum, can hold: what is taken back later must not come off a smaller debt.
+        local most = width == 2 and 65535 or width == 4 and lap - 1 or whole / 2
+        cost = math.min(cost, distance > 0 and most or most - current, whole - 1 - used)
+      end
       if need <= limit and used + need > limit and not forced then
         local room, i = used + need - limit, older
         while true do

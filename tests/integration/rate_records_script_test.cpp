@@ -132,6 +132,17 @@ TEST_F(rate_records, settling_charges_what_was_used_beyond_the_reservation_even_
     }
 }
 
+TEST_F(rate_records, a_debt_above_the_limit_is_not_paid_by_what_others_give_back) {
+    auto const r = hourly(100'000);
+    run(once, r, 40'000, start, "a");
+    run(once, r, 60'000, start, "b");
+    run(settle, r, 90'000, start, "a");
+    EXPECT_EQ(run(settle, r, 20'000, start, "b").at(3), 40'000);
+    EXPECT_EQ(remaining(r), 0) << "110 000 were used of 100 000";
+    EXPECT_EQ(take_back(r, 20'000, start), 20'000);
+    EXPECT_EQ(remaining(r), 10'000);
+}
+
 TEST_F(rate_records, a_reservation_grows_in_steps_all_or_nothing_and_is_settled_as_a_whole) {
     auto const r = hourly(100);
     run(once, r, 40);
