@@ -99,7 +99,7 @@ void count_metrics(metrics::registry const& counters, demo_report& report) {
     for (std::size_t i = 0; i < counters.workers(); ++i) {
         auto const& decisions = counters.worker(i).rules.at(0).decisions;
         report.counted_allow += decisions[outcome::allow].value();
-        report.counted_deny += decisions[outcome::deny].value();
+        report.counted_deny += decisions[outcome::deny].value() + decisions[outcome::deny_local].value();
     }
 }
 

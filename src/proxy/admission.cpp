@@ -130,10 +130,12 @@ std::uint64_t admission::cost_of(config::limit const& limit, exchange const& x) 
 }
 
 void admission::count(std::span<std::size_t const> limits, decision const& made) noexcept {
-    bool const asked = !made.refused_by_list();
-    for (std::size_t i = 0; i < made.rules.size(); ++i)
-        if (asked || made.rules[i].listed)
-            counts_.rules[limits[i]].decisions[made.rules[i].outcome].increment();
+    for (std::size_t i = 0; i < made.rules.size(); ++i) {
+        auto const& one = made.rules[i];
+        bool const unasked = !made.allowed && one.listed && one.allowed; // another had refused before
+        if (!unasked)
+            counts_.rules[limits[i]].decisions[one.outcome].increment();
+    }
 }
 
 void admission::tell(exchange& x) const {
