@@ -4,6 +4,7 @@
 
 #include <array>
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 
 namespace weir::circuit {
@@ -38,6 +39,7 @@ public:
     WEIR_DECL std::uint64_t available(time_point now) noexcept;
 
 private:
+    static constexpr std::size_t bucket_count = 10;
     struct bucket {
         std::uint64_t requests = 0;
         std::uint64_t retries = 0;
@@ -50,7 +52,7 @@ private:
     std::chrono::nanoseconds width_;
     std::int64_t current_ = 0;
     bucket total_;
-    std::array<bucket, 10> buckets_{};
+    std::array<bucket, bucket_count> buckets_{};
 };
 
 } // namespace weir::circuit

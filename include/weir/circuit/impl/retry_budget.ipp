@@ -10,7 +10,7 @@ namespace weir::circuit {
 WEIR_DECL retry_budget::retry_budget(options how)
     : how_(how)
     , share_(static_cast<std::uint64_t>(how.share >= 0 ? how.share * 1e6 + 0.5 : 0))
-    , width_(std::chrono::nanoseconds{how.window} / static_cast<std::int64_t>(buckets_.size())) {
+    , width_(std::chrono::nanoseconds{how.window} / static_cast<std::int64_t>(bucket_count)) {
     if (!(how.share >= 0 && how.share <= 10))
         throw std::invalid_argument("a retry budget's share must be 0 to 10");
     if (how.window < std::chrono::milliseconds{1} || how.window > longest)
@@ -18,7 +18,7 @@ WEIR_DECL retry_budget::retry_budget(options how)
 }
 
 WEIR_DECL retry_budget::bucket& retry_budget::advance(time_point now) noexcept {
-    auto const size = static_cast<std::int64_t>(buckets_.size());
+    auto const size = static_cast<std::int64_t>(bucket_count);
     auto const index = now.time_since_epoch() / width_;
     // A clock that steps back counts into the present.
     for (auto i = std::max(current_ + 1, index - size + 1); i <= index; ++i) {
