@@ -80,8 +80,8 @@ program::program(std::string const& executable, std::vector<std::string> const& 
     ::posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
     ::posix_spawn_file_actions_adddup2(&actions, out[1], STDOUT_FILENO);
     ::posix_spawn_file_actions_adddup2(&actions, err[1], STDERR_FILENO);
-    auto failed = ::posix_spawnp(&pid_, executable.c_str(), &actions, nullptr, pointers(words).data(),
-                                 pointers(values).data());
+    auto failed =
+        ::posix_spawnp(&pid_, executable.c_str(), &actions, nullptr, pointers(words).data(), pointers(values).data());
     ::posix_spawn_file_actions_destroy(&actions);
     ::close(out[1]);
     ::close(err[1]);

@@ -7,6 +7,8 @@
 #include <string_view>
 #include <vector>
 
+#include <cmath>
+
 namespace weir::circuit {
 
 /// What a window is made of.
@@ -79,8 +81,8 @@ struct settings {
 WEIR_DECL void validate(settings const& how, std::string_view circuit);
 
 /// A share as the integer by which circuits are judged, here and in Redis: millionths, at least one.
-constexpr std::uint64_t millionths(double share) noexcept {
-    auto const result = static_cast<std::uint64_t>(share * 1e6 + 0.5);
+inline std::uint64_t millionths(double share) noexcept {
+    auto const result = static_cast<std::uint64_t>(std::llround(share * 1e6));
     return result == 0 ? 1 : result;
 }
 

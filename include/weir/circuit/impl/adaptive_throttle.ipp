@@ -5,6 +5,8 @@
 
 #include <stdexcept>
 
+#include <cmath>
+
 namespace weir::circuit {
 
 WEIR_DECL settings adaptive_throttle::window_of(options const& how) {
@@ -17,7 +19,7 @@ WEIR_DECL settings adaptive_throttle::window_of(options const& how) {
 }
 
 WEIR_DECL adaptive_throttle::adaptive_throttle(options how, std::uint64_t seed)
-    : k_(static_cast<std::uint64_t>(how.k * 1000 + 0.5))
+    : k_(static_cast<std::uint64_t>(std::llround(how.k * 1000)))
     , requests_(window_of(how))
     , accepts_(window_of(how))
     , seed_(seed) {}

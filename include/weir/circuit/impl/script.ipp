@@ -8,6 +8,8 @@
 #include <array>
 #include <charconv>
 
+#include <cmath>
+
 namespace weir::circuit {
 namespace detail {
 
@@ -50,9 +52,9 @@ inline std::string pack(settings const& how, std::chrono::milliseconds gather) {
     end = put_integer<5>(end, ms(how.half_open_for));
     end = put_integer<5>(end, ms(how.probe_timeout));
     end = put_integer<5>(end, ms(how.open_for));
-    end = put_integer<4>(end, static_cast<std::uint64_t>(how.open_backoff * 1000 + 0.5));
+    end = put_integer<4>(end, static_cast<std::uint64_t>(std::llround(how.open_backoff * 1000)));
     end = put_integer<5>(end, ms(how.open_max));
-    end = put_integer<2>(end, static_cast<std::uint64_t>(how.jitter * 10000 + 0.5));
+    end = put_integer<2>(end, static_cast<std::uint64_t>(std::llround(how.jitter * 10000)));
     end = put_integer<5>(end, ms(how.healthy_for));
     end = put_integer<5>(end, ms(how.ramp_step));
     end = put_integer<4>(end, ms(gather));

@@ -5,6 +5,8 @@
 #include <stdexcept>
 #include <string>
 
+#include <cmath>
+
 namespace weir::circuit {
 
 WEIR_DECL void validate(settings const& how, std::string_view circuit) {
@@ -44,7 +46,7 @@ WEIR_DECL void validate(settings const& how, std::string_view circuit) {
 WEIR_DECL std::chrono::milliseconds wait_of(settings const& how, std::uint32_t openings,
                                             std::uint32_t random) noexcept {
     // In thousandths, so that Lua, whose integers end at 2^53, gets the same: 366 days are 3.2e10 ms.
-    auto const growth = static_cast<std::int64_t>(how.open_backoff * 1000 + 0.5);
+    auto const growth = static_cast<std::int64_t>(std::llround(how.open_backoff * 1000));
     auto const most = how.open_max.count();
     auto wait = how.open_for.count();
     for (; openings > 1 && wait < most && growth > 1000; --openings) {
@@ -53,7 +55,7 @@ WEIR_DECL std::chrono::milliseconds wait_of(settings const& how, std::uint32_t o
         wait = grown > wait ? grown : wait + 1;
     }
     wait = wait < most ? wait : most;
-    auto const share = static_cast<std::int64_t>(how.jitter * 10000 + 0.5) * random / 10000;
+    auto const share = static_cast<std::int64_t>(std::llround(how.jitter * 10000)) * random / 10000;
     return std::chrono::milliseconds{wait + wait * share / 10000};
 }
 

@@ -148,7 +148,7 @@ WEIR_DECL void json_number_reader::feed(std::string_view piece) {
 
 WEIR_DECL bool json_number_reader::finish() {
     if (!malformed_)
-        write(false, {"", 0});
+        write(false, std::string_view{""});
     return !malformed_ && parser_.done();
 }
 

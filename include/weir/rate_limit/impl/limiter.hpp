@@ -32,7 +32,7 @@ struct shared_call {
 };
 
 /// What a limiter shares with its checks in flight.
-class limiter_state : public std::enable_shared_from_this<limiter_state>, private redis::listener {
+class limiter_state final : public std::enable_shared_from_this<limiter_state>, private redis::listener {
 public:
     WEIR_DECL limiter_state(redis::client& client, std::vector<rule> rules, limiter_options options);
 
