@@ -2,6 +2,8 @@
 
 #include <weir/http/detail/bytes.hpp>
 
+#include <ostream> // Boost.URL writes to one
+
 namespace weir::service {
 namespace {
 
