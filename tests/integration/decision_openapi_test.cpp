@@ -64,9 +64,7 @@ protected:
         strict.limits = {1};
         c.routes.insert(c.routes.begin(), strict);
         c.routes[1].path = "/v1/";
-        proxy::server_options how;
-        error_code ec;
-        how.redis.server = redis::parse_url(redis_.url(), ec);
+        auto const how = options_for(redis_);
         auto with_token = c;
         with_token.decision->token = "0123456789abcdef";
         service_.emplace(std::move(c), how);

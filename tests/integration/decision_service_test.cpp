@@ -17,25 +17,9 @@ using testing::HasSubstr;
 
 class decision_service : public testing::Test {
 protected:
-    proxy::server_options options() const {
-        proxy::server_options how;
-        error_code ec;
-        how.redis.server = redis::parse_url(redis_.url(), ec);
-        return how;
-    }
+    proxy::server_options options() const { return options_for(redis_); }
 
-    static http_client connect(running_proxy const& service) {
-        return http_client(*service.server.decision_endpoint());
-    }
-
-    static std::uint64_t count(running_proxy const& service, outcome which) {
-        auto const& all = *service.server.counters();
-        std::uint64_t total = 0;
-        for (std::size_t i = 0; i < all.workers(); ++i)
-            for (auto const& rule : all.worker(i).rules)
-                total += rule.decisions[which].value();
-        return total;
-    }
+    static http_client connect(running_proxy const& service) { return connect_to_decisions(service); }
 
     redis_server redis_;
 };
@@ -73,7 +57,7 @@ TEST_F(decision_service, authorizes_by_the_same_routes_identity_and_limits_as_th
     EXPECT_EQ(client.get("/authorize", original("/v1/chat") + "X-User-Id: alice\r\n").status, 200);
     EXPECT_EQ(redis_.integer({"EXISTS", "rate:alice:all"}), 1);
     EXPECT_EQ(client.get("/authorize", original("/v1/chat", "POST") + "X-User-Id: bob\r\n").status, 200);
-    EXPECT_EQ(count(service, outcome::deny), 1U);
+    EXPECT_EQ(service.decided(outcome::deny), 1U);
 }
 
 TEST_F(decision_service, takes_any_method_and_the_path_behind_authorize) {
@@ -178,8 +162,8 @@ TEST_F(decision_service, checks_one_and_charges_it) {
     auto const peek = json::parse(client.exchange(post(R"({"user":"alice","endpoint":"all","cost":0})")).body);
     EXPECT_EQ(peek.at("allowed"), true);
     EXPECT_EQ(peek.at("rules").at(0).at("remaining"), 7);
-    EXPECT_EQ(count(service, outcome::allow), 2U);
-    EXPECT_EQ(count(service, outcome::deny), 2U);
+    EXPECT_EQ(service.decided(outcome::allow), 2U);
+    EXPECT_EQ(service.decided(outcome::deny), 2U);
 }
 
 TEST_F(decision_service, asks_every_limit_or_the_one_that_is_named_each_by_its_own_parts) {
@@ -443,8 +427,8 @@ TEST_F(decision_service, admits_exactly_the_limit_through_both_doors_at_once) {
     EXPECT_EQ(admitted, 100);
     EXPECT_EQ(refused, 300);
     EXPECT_EQ(other, 0);
-    EXPECT_EQ(count(service, outcome::allow), 100U);
-    EXPECT_EQ(count(service, outcome::deny) + count(service, outcome::deny_local), 300U);
+    EXPECT_EQ(service.decided(outcome::allow), 100U);
+    EXPECT_EQ(service.decided(outcome::deny) + service.decided(outcome::deny_local), 300U);
 }
 
 TEST_F(decision_service, while_redis_is_dead_each_limit_decides_as_it_says) {
@@ -476,8 +460,8 @@ TEST_F(decision_service, while_redis_is_dead_each_limit_decides_as_it_says) {
     EXPECT_EQ(checked.at(0).at("allowed"), true);
     EXPECT_EQ(checked.at(1).at("outcome"), "error_closed");
     EXPECT_EQ(checked.at(1).at("allowed"), false);
-    EXPECT_GE(count(service, outcome::error_local), 4U);
-    EXPECT_EQ(count(service, outcome::error_closed), 2U);
+    EXPECT_GE(service.decided(outcome::error_local), 4U);
+    EXPECT_EQ(service.decided(outcome::error_closed), 2U);
 }
 
 } // namespace

@@ -63,12 +63,7 @@ protected:
         return c;
     }
 
-    proxy::server_options options() const {
-        proxy::server_options how;
-        error_code ec;
-        how.redis.server = redis::parse_url(redis_.url(), ec);
-        return how;
-    }
+    proxy::server_options options() const { return options_for(redis_); }
 
     /// By the path: /hold is answered when the gate opens, /stream begins at once and ends then, /leave never is, /fail
     /// is cut off; any other at once.
@@ -196,11 +191,7 @@ TEST_F(proxy_concurrency, while_redis_is_dead_this_process_counts_for_itself) {
 
 TEST_F(proxy_concurrency, what_is_charged_beside_it_stays_charged) {
     auto c = settings(1);
-    config::limit hourly;
-    hourly.rule.name = "hourly";
-    hourly.rule.limit = 2;
-    hourly.rule.window = std::chrono::hours{1};
-    c.limits.push_back(hourly);
+    c.limits.push_back(hourly("hourly", 2));
     c.routes.front().limits = {0, 1};
     running_proxy const proxy(std::move(c), options());
     auto client = proxy.connect();

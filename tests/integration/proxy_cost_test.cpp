@@ -34,10 +34,7 @@ class proxy_cost : public testing::Test {
 protected:
     config::config settings(std::uint16_t port, std::uint64_t limit) const {
         auto c = proxy_config(port);
-        config::limit tokens;
-        tokens.rule.name = "tokens";
-        tokens.rule.limit = limit;
-        tokens.rule.window = std::chrono::hours{1};
+        auto tokens = hourly("tokens", limit);
         tokens.per = {{config::per_part::type::everyone, {}}};
         tokens.cost = 50;
         tokens.cost_header = "x-estimated-tokens";
@@ -47,12 +44,7 @@ protected:
         return c;
     }
 
-    proxy::server_options options() const {
-        proxy::server_options how;
-        error_code ec;
-        how.redis.server = redis::parse_url(redis_.url(), ec);
-        return how;
-    }
+    proxy::server_options options() const { return options_for(redis_); }
 
     static std::uint64_t counted(running_proxy const& proxy, cost_kind which) {
         auto const& all = *proxy.server.counters();

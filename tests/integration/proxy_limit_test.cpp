@@ -16,14 +16,6 @@ using testing::HasSubstr;
 
 class proxy_limit : public testing::Test {
 protected:
-    static config::limit hourly(std::string name, std::uint64_t limit) {
-        config::limit made;
-        made.rule.name = std::move(name);
-        made.rule.limit = limit;
-        made.rule.window = std::chrono::hours{1};
-        return made;
-    }
-
     config::config settings(std::uint64_t limit) {
         auto c = proxy_config(up_.port());
         c.limits.push_back(hourly("per-user", limit));
@@ -31,21 +23,7 @@ protected:
         return c;
     }
 
-    proxy::server_options options() const {
-        proxy::server_options how;
-        error_code ec;
-        how.redis.server = redis::parse_url(redis_.url(), ec);
-        return how;
-    }
-
-    /// Decisions of the only rule, over all workers.
-    static std::uint64_t count(running_proxy const& proxy, outcome which) {
-        auto const& all = *proxy.server.counters();
-        std::uint64_t total = 0;
-        for (std::size_t i = 0; i < all.workers(); ++i)
-            total += all.worker(i).rules[0].decisions[which].value();
-        return total;
-    }
+    proxy::server_options options() const { return options_for(redis_); }
 
     redis_server redis_;
     upstream up_{upstream::always("served")};
@@ -81,8 +59,8 @@ TEST_F(proxy_limit, admits_exactly_the_limit_from_many_clients_at_once) {
     EXPECT_EQ(admitted, 100);
     EXPECT_EQ(refused, 300);
     EXPECT_EQ(other, 0);
-    EXPECT_EQ(count(proxy, outcome::allow), 100u);
-    EXPECT_EQ(count(proxy, outcome::deny) + count(proxy, outcome::deny_local), 300u);
+    EXPECT_EQ(proxy.decided(outcome::allow), 100u);
+    EXPECT_EQ(proxy.decided(outcome::deny) + proxy.decided(outcome::deny_local), 300u);
 }
 
 TEST_F(proxy_limit, an_answer_tells_what_is_left_and_a_refusal_when_and_why) {
@@ -196,10 +174,10 @@ TEST_F(proxy_limit, while_redis_is_dead_a_local_rule_still_limits_and_recovers_w
         EXPECT_TRUE(status == 200 || status == 429) << status;
     }
     EXPECT_EQ(admitted, 3);
-    EXPECT_EQ(count(proxy, outcome::error_local), 10u);
+    EXPECT_EQ(proxy.decided(outcome::error_local), 10u);
     redis_.restart();
     // What was admitted meanwhile is charged first, and may be all there is.
-    auto const decided = [&] { return count(proxy, outcome::allow) + count(proxy, outcome::deny); };
+    auto const decided = [&] { return proxy.decided(outcome::allow) + proxy.decided(outcome::deny); };
     get_until(client, [&](auto const&) { return decided() > 1; });
     EXPECT_GT(decided(), 1u);
     EXPECT_TRUE(metrics::redis_up(*proxy.server.counters()));
@@ -216,7 +194,7 @@ TEST_F(proxy_limit, while_redis_is_dead_an_open_rule_admits_and_a_closed_one_ans
     auto client = lets.connect();
     for (int i = 0; i < 5; ++i)
         EXPECT_EQ(client.get("/").status, 200);
-    EXPECT_EQ(count(lets, outcome::error_open), 5u);
+    EXPECT_EQ(lets.decided(outcome::error_open), 5u);
     auto other = refuses.connect();
     for (int i = 0; i < 5; ++i) {
         auto const answer = other.get("/");
@@ -224,7 +202,7 @@ TEST_F(proxy_limit, while_redis_is_dead_an_open_rule_admits_and_a_closed_one_ans
         EXPECT_NE(answer.field("Retry-After"), "");
         EXPECT_THAT(answer.body, HasSubstr("per-user"));
     }
-    EXPECT_EQ(count(refuses, outcome::error_closed), 5u);
+    EXPECT_EQ(refuses.decided(outcome::error_closed), 5u);
 }
 
 TEST_F(proxy_limit, a_redis_that_hangs_costs_two_deadlines_and_then_none) {
@@ -236,14 +214,14 @@ TEST_F(proxy_limit, a_redis_that_hangs_costs_two_deadlines_and_then_none) {
     redis_.pause();
     for (int i = 0; i < 50; ++i)
         ASSERT_EQ(client.get("/").status, 200);
-    EXPECT_EQ(count(proxy, outcome::error_local), 50u);
+    EXPECT_EQ(proxy.decided(outcome::error_local), 50u);
     auto const& errors = proxy.server.counters()->worker(0).redis.errors;
     // Two requests waited for it; the rest are probes.
     EXPECT_GE(errors[errc::timed_out].value(), 2u);
     EXPECT_LT(errors[errc::timed_out].value() + errors[errc::connection_lost].value(), 50u);
     redis_.resume();
     // What was admitted meanwhile is charged first, and may be all there is.
-    auto const decided = [&] { return count(proxy, outcome::allow) + count(proxy, outcome::deny); };
+    auto const decided = [&] { return proxy.decided(outcome::allow) + proxy.decided(outcome::deny); };
     get_until(client, [&](auto const&) { return decided() > 1; });
     EXPECT_GT(decided(), 1u);
 }
@@ -255,7 +233,7 @@ TEST_F(proxy_limit, flushed_scripts_are_healed_unseen) {
         redis_.run({"SCRIPT", "FLUSH"});
         ASSERT_EQ(client.get("/").status, 200);
     }
-    EXPECT_EQ(count(proxy, outcome::allow), 20u);
+    EXPECT_EQ(proxy.decided(outcome::allow), 20u);
 }
 
 } // namespace

@@ -15,14 +15,6 @@ using testing::Not;
 
 class proxy_lists : public testing::Test {
 protected:
-    static config::limit hourly(std::string name, std::uint64_t limit) {
-        config::limit made;
-        made.rule.name = std::move(name);
-        made.rule.limit = limit;
-        made.rule.window = std::chrono::hours{1};
-        return made;
-    }
-
     /// Those limits on the one route; users are known by X-User.
     config::config settings(std::vector<config::limit> limits) const {
         auto c = proxy_config(up_.port());
@@ -34,19 +26,10 @@ protected:
         return c;
     }
 
-    proxy::server_options options() const {
-        proxy::server_options how;
-        error_code ec;
-        how.redis.server = redis::parse_url(redis_.url(), ec);
-        return how;
-    }
+    proxy::server_options options() const { return options_for(redis_); }
 
     static http_response get_as(http_client& client, std::string const& user) {
         return client.get("/", "X-User: " + user + "\r\n");
-    }
-
-    static std::uint64_t count(running_proxy const& proxy, std::size_t rule, outcome which) {
-        return proxy.server.counters()->worker(0).rules[rule].decisions[which].value();
     }
 
     redis_server redis_;
@@ -69,8 +52,8 @@ TEST_F(proxy_lists, a_user_on_a_deny_list_gets_403_before_anybody_is_asked) {
     EXPECT_THAT(denied.body, Not(HasSubstr("violated-policies")));
     EXPECT_FALSE(denied.close);
     EXPECT_EQ(redis_.run({"KEYS", "rate:*:*"}), "");
-    EXPECT_EQ(count(proxy, 1, outcome::deny), 1u);
-    EXPECT_EQ(count(proxy, 0, outcome::allow), 0u) << "the other was not asked";
+    EXPECT_EQ(proxy.decided(outcome::deny, 1), 1u);
+    EXPECT_EQ(proxy.decided(outcome::allow, 0), 0u) << "the other was not asked";
     redis_.kill();
     EXPECT_EQ(get_as(client, "mallory").status, 403);
     EXPECT_EQ(get_as(client, "alice").status, 200);
@@ -119,9 +102,9 @@ TEST_F(proxy_lists, a_limit_on_trial_counts_refuses_nobody_and_is_not_told) {
         EXPECT_EQ(passed.field("RateLimit-Policy"), R"("real";q=3;w=3600)");
         EXPECT_THAT(passed.field("RateLimit"), HasSubstr("r=" + std::to_string(2 - i)));
     }
-    EXPECT_EQ(count(proxy, 0, outcome::allow), 1u);
-    EXPECT_EQ(count(proxy, 0, outcome::shadow_deny), 2u);
-    EXPECT_EQ(count(proxy, 1, outcome::allow), 3u);
+    EXPECT_EQ(proxy.decided(outcome::allow, 0), 1u);
+    EXPECT_EQ(proxy.decided(outcome::shadow_deny, 0), 2u);
+    EXPECT_EQ(proxy.decided(outcome::allow, 1), 3u);
     auto const refused = get_as(client, "alice");
     EXPECT_EQ(refused.status, 429);
     EXPECT_THAT(refused.body, HasSubstr(R"("violated-policies":["real"])"));

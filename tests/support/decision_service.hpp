@@ -8,15 +8,6 @@
 
 namespace weir::test {
 
-/// A limit of an hour.
-inline config::limit hourly(std::string name, std::uint64_t limit) {
-    config::limit made;
-    made.rule.name = std::move(name);
-    made.rule.limit = limit;
-    made.rule.window = std::chrono::hours{1};
-    return made;
-}
-
 /// The decision service alone: nothing else listens.
 inline config::config service_config(std::vector<config::limit> limits) {
     config::config c;

@@ -2,8 +2,11 @@
 
 #include "proxy/server.hpp"
 #include "support/http_client.hpp"
+#include "support/redis_fixture.hpp"
 
+#include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 
 namespace weir::test {
@@ -24,6 +27,22 @@ inline config::config proxy_config(std::uint16_t upstream_port) {
     return c;
 }
 
+/// A limit of an hour.
+inline config::limit hourly(std::string name, std::uint64_t limit) {
+    config::limit made;
+    made.rule.name = std::move(name);
+    made.rule.limit = limit;
+    made.rule.window = std::chrono::hours{1};
+    return made;
+}
+
+/// What it takes besides, with that Redis.
+inline proxy::server_options options_for(redis_server const& redis) {
+    proxy::server_options how;
+    how.redis.server = address_of(redis.url());
+    return how;
+}
+
 /// The proxy, started; stopped at the end.
 class running_proxy {
 public:
@@ -34,6 +53,17 @@ public:
 
     boost::asio::ip::tcp::endpoint endpoint() const { return server.endpoints().front(); }
     http_client connect() const { return http_client(endpoint()); }
+
+    /// Decisions so far, of all workers: by one rule, or by all.
+    std::uint64_t decided(outcome which, std::optional<std::size_t> rule = {}) const {
+        auto const& counters = *server.counters();
+        std::uint64_t total = 0;
+        for (std::size_t i = 0; i < counters.workers(); ++i)
+            for (std::size_t r = 0; r < counters.worker(i).rules.size(); ++r)
+                if (!rule || r == *rule)
+                    total += counters.worker(i).rules[r].decisions[which].value();
+        return total;
+    }
 
     proxy::server server;
 };
