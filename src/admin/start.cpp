@@ -35,7 +35,7 @@ std::unique_ptr<server> start(config::config const& settings, proxy::server cons
     how.token = settings.admin_token;
     how.metrics = {std::make_shared<metrics::collector>(of.counters()), std::make_shared<metrics::process_collector>(),
                    std::make_shared<info_collector>(WEIR_VERSION_STRING, hash_of(settings))};
-    how.readiness = [&of, limited = !settings.limits.empty()] {
+    how.readiness = [&of, limited = settings.needs_redis()] {
         std::vector<condition> all;
         all.push_back({"accepting", !of.draining(), "draining"});
         if (limited)

@@ -7,7 +7,6 @@
 #include "config/values.hpp"
 #include "proxy/server.hpp"
 
-#include <weir/rate_limit/check_script.hpp>
 #include <weir/redis/embedded_server.hpp>
 
 #include <boost/asio/signal_set.hpp>
@@ -71,7 +70,7 @@ private:
     void ask(config::config const& settings, log& to) {
         where_ = redis_address(settings.redis);
         try {
-            redis_session session(where_, start_timeout, rate_limit_scripts());
+            redis_session session(where_, start_timeout, proxy::worker_scripts());
             to.write(log::level::info, "limits are kept in " + where_.display(),
                      {{"event", "redis"}, {"redis", where_.display()}});
         } catch (failure const& refused) {
@@ -181,7 +180,7 @@ int run_command(serve_options const& options, bool json) {
     std::optional<limit_store> store;
     if (settings.limits.empty())
         to.write(log::level::warning, "no limit is configured: every request passes");
-    else
+    if (settings.needs_redis())
         how.redis.server = store.emplace(settings, to).where();
 
     proxy::server server(loaded.value, how);

@@ -1,5 +1,7 @@
 #include "config/config.hpp"
 
+#include <algorithm>
+
 namespace weir::config {
 
 std::optional<std::size_t> config::find_limit(std::string_view name) const noexcept {
@@ -7,6 +9,11 @@ std::optional<std::size_t> config::find_limit(std::string_view name) const noexc
         if (limits[i].rule.name == name)
             return i;
     return std::nullopt;
+}
+
+bool config::needs_redis() const noexcept {
+    return !limits.empty() || std::any_of(upstreams.begin(), upstreams.end(),
+                                          [](upstream const& u) { return u.circuit || u.target_circuit; });
 }
 
 } // namespace weir::config

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <weir/circuit/settings.hpp>
 #include <weir/detail/config.hpp>
 #include <weir/http/json_pointer.hpp>
 #include <weir/rate_limit/rule.hpp>
@@ -85,6 +86,12 @@ struct limit {
     std::optional<http::json_pointer> settle;
 };
 
+/// When calls of an upstream are refused.
+struct circuit_breaker {
+    std::string name;
+    circuit::settings how;
+};
+
 struct target {
     std::string host;
     std::uint16_t port = 80;
@@ -98,6 +105,10 @@ struct upstream {
     milliseconds connect_timeout{1000};
     milliseconds first_byte_timeout{30000};
     milliseconds idle_timeout{60000};
+    /// Index into `circuits`: that of the upstream as a whole.
+    std::optional<std::size_t> circuit;
+    /// Index into `circuits`: each target has one of its own with these settings.
+    std::optional<std::size_t> target_circuit;
 };
 
 inline constexpr std::size_t no_upstream = ~std::size_t{0};
@@ -142,6 +153,7 @@ struct config {
     std::vector<std::variant<asio::ip::network_v4, asio::ip::network_v6>> trusted_proxies;
     std::vector<identity_source> identity{identity_source{}};
     std::vector<limit> limits;
+    std::vector<circuit_breaker> circuits;
     std::vector<upstream> upstreams;
     /// In the order written: the first that matches serves.
     std::vector<route> routes;
@@ -153,6 +165,8 @@ struct config {
 
     /// Index into `limits` of the rule of that name.
     std::optional<std::size_t> find_limit(std::string_view name) const noexcept;
+    /// Whether anything of it is kept in Redis.
+    bool needs_redis() const noexcept;
 };
 
 } // namespace weir::config

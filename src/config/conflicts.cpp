@@ -271,6 +271,18 @@ void check_unused_upstreams(config const& value, std::vector<issue>& issues) {
                               "no route leads to this upstream"});
 }
 
+void check_circuits(config const& value, std::vector<issue>& issues) {
+    for (std::size_t i = 0; i < value.circuits.size(); ++i)
+        if (std::none_of(value.upstreams.begin(), value.upstreams.end(),
+                         [&](upstream const& u) { return u.circuit == i || u.target_circuit == i; }))
+            issues.push_back({severity::warning, "/circuits" + pointer_step(value.circuits[i].name), 0, 0,
+                              "no upstream has this circuit: it protects nothing here"});
+    for (auto const& u : value.upstreams)
+        if (u.circuit && u.circuit == u.target_circuit)
+            issues.push_back({severity::error, "/upstreams" + pointer_step(u.name) + "/target_circuit", 0, 0,
+                              "the same as \"circuit\": that of all targets together is another than that of each"});
+}
+
 void check_identity(config const& value, std::vector<issue>& issues) {
     for (std::size_t i = 0; i < value.identity.size(); ++i)
         for (std::size_t j = 0; j < i; ++j) {
@@ -296,6 +308,7 @@ std::vector<issue> find_conflicts(config const& value) {
     check_decision(value, issues);
     check_identity(value, issues);
     check_limits(value, issues);
+    check_circuits(value, issues);
     check_unused_upstreams(value, issues);
     check_routes(value, issues);
     if (value.http.max_request_line > value.http.max_head)

@@ -1,6 +1,8 @@
 #include "config/fields.hpp"
 
+#include "config/circuit_fields.hpp"
 #include "config/limit_fields.hpp"
+#include "config/upstream_fields.hpp"
 
 #include <weir/rate_limit/charge.hpp>
 #include <weir/redis/url.hpp>
@@ -173,54 +175,6 @@ void read_identity_source(reader& in, node const& v, identity_source& out) {
         in.error(v, "unknown value \"" + *text + "\": write \"ip\" or {\"header\": \"" + *text + "\"}");
 }
 
-// --- upstreams ------------------------------------------------------------------------------------------------------
-
-template <milliseconds upstream::*Member>
-void read_upstream_timeout(reader& in, node const& v, upstream& out) {
-    set_duration(in, v, out.*Member, milliseconds{1}, hours{24});
-}
-
-constexpr std::array timeout_fields{
-    field<upstream>{"connect", read_upstream_timeout<&upstream::connect_timeout>},
-    field<upstream>{"first_byte", read_upstream_timeout<&upstream::first_byte_timeout>},
-    field<upstream>{"idle", read_upstream_timeout<&upstream::idle_timeout>},
-    field<upstream>{"total"},
-    field<upstream>{"per_try"},
-};
-
-void read_targets(reader& in, node const& v, upstream& out) {
-    read_array(in, v, 1, [&](node const& element, std::size_t) {
-        auto parsed = read_parsed(in, element, parse_target);
-        if (!parsed)
-            return;
-        for (auto const& other : out.targets)
-            if (other.host == parsed->host && other.port == parsed->port)
-                return in.error(element, "\"" + parsed->text + "\" is there already");
-        out.targets.push_back(std::move(*parsed));
-    });
-}
-
-void read_balance(reader& in, node const& v, upstream&) {
-    auto name = read_text(in, v);
-    if (!name || *name == "round_robin")
-        return;
-    for (std::string_view later : {"least_request", "consistent_hash"})
-        if (*name == later)
-            return in.error(v, "\"" + *name + "\" is not supported by this version: only \"round_robin\" is");
-    in.error(v, "unknown value \"" + *name + "\"" + suggest_name(*name, {"round_robin"}));
-}
-
-constexpr std::array upstream_fields{
-    field<upstream>{"targets", read_targets, presence::required},
-    field<upstream>{"timeouts",
-                    [](reader& in, node const& v, upstream& out) { read_object(in, v, out, timeout_fields); }},
-    field<upstream>{"balance", read_balance},
-    field<upstream>{"circuit"},
-    field<upstream>{"retries"},
-    field<upstream>{"health"},
-    field<upstream>{"tls"},
-};
-
 // --- routes ---------------------------------------------------------------------------------------------------------
 
 /// A route under construction and what it may refer to.
@@ -242,23 +196,6 @@ void read_method(reader& in, node const& v, std::vector<std::string>& methods) {
     if (std::find(methods.begin(), methods.end(), *method) != methods.end())
         return in.error(v, "\"" + *method + "\" is there already");
     methods.push_back(std::move(*method));
-}
-
-/// The index of the element whose name was written, or nothing after a complaint.
-template <class List, class NameOf>
-std::optional<std::size_t> read_reference(reader& in, node const& v, std::string_view what, List const& list,
-                                          NameOf name_of) {
-    auto name = read_text(in, v);
-    if (!name)
-        return std::nullopt;
-    std::vector<std::string_view> known;
-    for (std::size_t i = 0; i < list.size(); ++i) {
-        if (name_of(list[i]) == *name)
-            return i;
-        known.push_back(name_of(list[i]));
-    }
-    in.error(v, "no " + std::string(what) + " is called \"" + *name + "\"" + suggest_name(*name, known));
-    return std::nullopt;
 }
 
 void read_route_path(reader& in, node const& v, route_draft& out) {
@@ -366,11 +303,19 @@ void read_limits(reader& in, node const& v, config& out) {
     });
 }
 
+void read_circuits(reader& in, node const& v, config& out) {
+    read_map(in, v, [&](member const& m) {
+        auto& c = out.circuits.emplace_back();
+        c.name = m.key;
+        read_circuit(in, m.value, c);
+    });
+}
+
 void read_upstreams(reader& in, node const& v, config& out) {
     read_map(in, v, [&](member const& m) {
         auto& u = out.upstreams.emplace_back();
         u.name = m.key;
-        read_object(in, m.value, u, upstream_fields);
+        read_upstream(in, m.value, out, u);
     });
 }
 
@@ -395,7 +340,7 @@ void read_access_log(reader& in, node const& v, config& out) {
         out.access_log = *text == "off" ? std::string{} : std::move(*text);
 }
 
-/// Routes come last in this table, since they refer to the rest.
+/// In this order, since upstreams refer to circuits, and routes to most of it.
 constexpr std::array document_fields{
     field<config>{"$schema", [](reader& in, node const& v, config&) { read_text(in, v); }},
     field<config>{"listen", read_listen},
@@ -407,6 +352,7 @@ constexpr std::array document_fields{
     field<config>{"trusted_proxies", read_trusted_proxies},
     field<config>{"identity", read_identity},
     field<config>{"limits", read_limits},
+    field<config>{"circuits", read_circuits},
     field<config>{"upstreams", read_upstreams},
     field<config>{"routes", read_routes, presence::required},
     field<config>{"http", [](reader& in, node const& v, config& out) { read_object(in, v, out.http, http_fields); }},
@@ -415,7 +361,6 @@ constexpr std::array document_fields{
     field<config>{"drain", [](reader& in, node const& v,
                               config& out) { set_duration(in, v, out.drain, milliseconds{0}, hours{1}); }},
     field<config>{"access_log", read_access_log},
-    field<config>{"circuits"},
     field<config>{"locks"},
     field<config>{"session"},
     field<config>{"sessions"},
@@ -439,14 +384,13 @@ void read_document(reader& in, node const& root, config& out) {
 
 std::vector<object_fields> describe_fields() {
     std::vector<object_fields> all{
-        describe("", document_fields),        describe("listen", listen_fields),
-        describe("admin", admin_fields),      describe("decision", decision_fields),
-        describe("redis", redis_fields),      describe("identity", identity_fields),
-        describe("route", route_fields),      describe("upstream", upstream_fields),
-        describe("timeouts", timeout_fields), describe("http", http_fields),
+        describe("", document_fields),         describe("listen", listen_fields), describe("admin", admin_fields),
+        describe("decision", decision_fields), describe("redis", redis_fields),   describe("identity", identity_fields),
+        describe("route", route_fields),       describe("http", http_fields),
     };
-    for (auto& each : describe_limit_fields())
-        all.push_back(std::move(each));
+    for (auto* more : {&describe_limit_fields, &describe_circuit_fields, &describe_upstream_fields})
+        for (auto& each : more())
+            all.push_back(std::move(each));
     return all;
 }
 

@@ -1,5 +1,7 @@
 #include "config/reader.hpp"
 
+#include <sstream>
+
 namespace weir::config {
 
 void reader::wrong_type(node const& at, std::string_view expected) {
@@ -88,6 +90,24 @@ std::optional<std::uint64_t> read_number(reader& in, node const& value, std::uin
         return std::nullopt;
     }
     return number;
+}
+
+void set_real(reader& in, node const& value, double& out, double least, double most) {
+    std::ostringstream range;
+    range << "a number from " << least << " to " << most;
+    std::optional<double> number;
+    if (value.is_string() && value.scalar.get_ref<std::string const&>().find("${") != std::string::npos) {
+        number = read_parsed(in, value, parse_real);
+        if (!number)
+            return;
+    } else if (!value.is_number()) {
+        return in.wrong_type(value, range.str());
+    } else {
+        number = value.scalar.get<double>();
+    }
+    if (!(*number >= least && *number <= most))
+        return in.error(value, "must be " + range.str());
+    out = *number;
 }
 
 std::optional<std::uint64_t> read_size(reader& in, node const& value, std::uint64_t least, std::uint64_t most) {

@@ -194,6 +194,9 @@ void set_number(reader& in, node const& value, T& out, std::uint64_t least, std:
         out = static_cast<T>(*number);
 }
 
+/// Sets `out` to a number, whole or not (or a string with `${...}` in it), from `least` to `most`.
+void set_real(reader& in, node const& value, double& out, double least, double most);
+
 /// A size ("64KiB", or a number of bytes) from `least` to `most`.
 std::optional<std::uint64_t> read_size(reader& in, node const& value, std::uint64_t least, std::uint64_t most);
 
@@ -201,6 +204,23 @@ template <class T>
 void set_size(reader& in, node const& value, T& out, std::uint64_t least, std::uint64_t most) {
     if (auto size = read_size(in, value, least, most))
         out = static_cast<T>(*size);
+}
+
+/// The index of the element whose name was written, or nothing after a complaint.
+template <class List, class NameOf>
+std::optional<std::size_t> read_reference(reader& in, node const& v, std::string_view what, List const& list,
+                                          NameOf name_of) {
+    auto name = read_text(in, v);
+    if (!name)
+        return std::nullopt;
+    std::vector<std::string_view> known;
+    for (std::size_t i = 0; i < list.size(); ++i) {
+        if (name_of(list[i]) == *name)
+            return i;
+        known.push_back(name_of(list[i]));
+    }
+    in.error(v, "no " + std::string(what) + " is called \"" + *name + "\"" + suggest_name(*name, known));
+    return std::nullopt;
 }
 
 } // namespace weir::config

@@ -88,13 +88,47 @@ json show_limit(limit const& value) {
     return shown;
 }
 
-json show_upstream(upstream const& value) {
+json show_circuit(circuit_breaker const& value) {
+    auto const& how = value.how;
+    json shown;
+    if (how.window == circuit::window_kind::time)
+        shown["window"] = format_duration(how.window_time);
+    else
+        shown["window"] = how.window_calls;
+    shown["minimum_calls"] = how.minimum();
+    shown["failure_rate"] = how.failure_rate;
+    if (how.slow_call.count() > 0) {
+        shown["slow_call"] = format_duration(how.slow_call);
+        shown["slow_rate"] = how.slow_rate;
+    }
+    shown["consecutive_failures"] = how.consecutive_failures;
+    shown["open_for"] = format_duration(how.open_for);
+    shown["open_backoff"] = how.open_backoff;
+    shown["open_max"] = format_duration(how.open_max);
+    shown["jitter"] = how.jitter;
+    shown["healthy_for"] = format_duration(how.healthy_for);
+    shown["half_open_calls"] = how.half_open_calls;
+    shown["half_open_for"] = format_duration(how.half_open_for);
+    shown["probe_timeout"] = format_duration(how.probe_timeout);
+    if (!how.ramp.empty()) {
+        shown["ramp"] = how.ramp;
+        shown["ramp_step"] = format_duration(how.ramp_step);
+    }
+    shown["trip_quorum"] = how.trip_quorum;
+    return shown;
+}
+
+json show_upstream(config const& whole, upstream const& value) {
     json shown;
     shown["targets"] = show_list(value.targets, [](target const& t) { return "http://" + t.text; });
     shown["balance"] = "round_robin";
     shown["timeouts"] = {{"connect", format_duration(value.connect_timeout)},
                          {"first_byte", format_duration(value.first_byte_timeout)},
                          {"idle", format_duration(value.idle_timeout)}};
+    if (value.circuit)
+        shown["circuit"] = whole.circuits.at(*value.circuit).name;
+    if (value.target_circuit)
+        shown["target_circuit"] = whole.circuits.at(*value.target_circuit).name;
     return shown;
 }
 
@@ -151,9 +185,12 @@ json show(config const& value) {
     shown["limits"] = json::object();
     for (auto const& one : value.limits)
         shown["limits"][one.rule.name] = show_limit(one);
+    shown["circuits"] = json::object();
+    for (auto const& one : value.circuits)
+        shown["circuits"][one.name] = show_circuit(one);
     shown["upstreams"] = json::object();
     for (auto const& one : value.upstreams)
-        shown["upstreams"][one.name] = show_upstream(one);
+        shown["upstreams"][one.name] = show_upstream(value, one);
     shown["routes"] = show_list(value.routes, [&](route const& r) { return show_route(value, r); });
     shown["http"] = show_http(value.http);
     shown["rate_limit_headers"] = format_rate_limit_headers(value.headers);

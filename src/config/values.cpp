@@ -250,6 +250,14 @@ std::uint64_t parse_whole_number(std::string_view text) {
     return value;
 }
 
+double parse_real(std::string_view text) {
+    double value = 0;
+    auto [end, failed] = std::from_chars(text.data(), text.data() + text.size(), value, std::chars_format::fixed);
+    if (text.empty() || failed != std::errc{} || end != text.data() + text.size())
+        throw value_error(in_quotes(text) + " is not a number");
+    return value;
+}
+
 endpoint parse_endpoint(std::string_view text) {
     auto colon = text.rfind(':');
     auto host = text.substr(0, colon);

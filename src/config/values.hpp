@@ -42,6 +42,9 @@ std::string format_size(std::uint64_t value);
 /// A whole number written in decimal digits, at most 2^64-1.
 std::uint64_t parse_whole_number(std::string_view text);
 
+/// A decimal number, whole or not, such as "0.5".
+double parse_real(std::string_view text);
+
 /// "127.0.0.1:8080", "[::1]:8080", ":8080" (all IPv4 addresses).
 endpoint parse_endpoint(std::string_view text);
 

@@ -35,18 +35,19 @@ asio::ip::address unmapped(asio::ip::address const& address) {
 
 } // namespace
 
-connection::connection(services& all, tcp_socket socket, tcp::endpoint const& peer)
-    : services_(all)
-    , client_(std::move(socket), all.wheel, all.config.http.write_timeout)
+connection::connection(worker_parts& parts, tcp_socket socket, tcp::endpoint const& peer)
+    : services_(parts.now)
+    , client_(std::move(socket), parts.wheel, services_->config.http.write_timeout)
     , peer_text_(unmapped(peer.address()).to_string())
+    , parts_(parts)
     , peer_(unmapped(peer.address())) {}
 
 awaitable<void> connection::run() {
     client_.set_owner(weak_from_this());
     while (co_await read_head()) {
         auto& x = *exchange_;
-        choose_request_id(x.request, services_.ids, x.request_id);
-        x.keep_alive = x.request.keep_alive && !services_.draining;
+        choose_request_id(x.request, services_->ids, x.request_id);
+        x.keep_alive = x.request.keep_alive && !services_->draining;
         find_client();
         bool const again = co_await serve();
         end_exchange();
@@ -73,10 +74,14 @@ void connection::abort() noexcept {
 }
 
 void connection::begin_exchange() {
-    exchange_ = services_.take_exchange();
+    if (services_ != parts_.now) { // under another configuration another peer may be trusted
+        services_ = parts_.now;
+        client_known_ = false;
+    }
+    exchange_ = parts_.take_exchange();
     exchange_->started = boot_clock::now();
     exchange_->route = router::none;
-    services_.counts.requests_in_flight.add(1);
+    services_->counts.requests_in_flight.add(1);
     written_before_ = client_.written();
 }
 
@@ -88,21 +93,21 @@ void connection::end_exchange() {
     client_.in.compact();
     if (!x.surplus.empty())
         client_.in.append(x.surplus);
-    services_.give_back(std::move(exchange_));
+    parts_.give_back(std::move(exchange_));
 }
 
 void connection::record() {
     auto& x = *exchange_;
     if (x.status == 0)
         x.status = client_closed;
-    auto& counts = services_.counts;
+    auto& counts = services_->counts;
     counts.requests_in_flight.add(-1);
     auto const known = x.route != router::none;
     auto& route = counts.routes[known ? x.route : counts.routes.size() - 1];
     route.requests[metrics::class_of(x.status)].increment();
     route.duration.observe(boot_clock::now() - x.started);
     if (x.forwarded != boot_clock::time_point{}) {
-        auto& upstream = counts.upstreams[services_.config.routes[x.route].upstream];
+        auto& upstream = counts.upstreams[services_->config.routes[x.route].upstream];
         upstream.duration.observe(x.upstream_time);
         if (x.first_byte != boot_clock::time_point{})
             route.time_to_first_byte.observe(x.first_byte - x.started);
@@ -111,13 +116,13 @@ void connection::record() {
     }
     if (client_address_.key.empty())
         client_address_.key = peer_text_;
-    services_.log.add(x, client_address_.key,
-                      known ? std::string_view{services_.config.routes[x.route].name} : std::string_view{});
+    services_->log.add(x, client_address_.key,
+                       known ? std::string_view{services_->config.routes[x.route].name} : std::string_view{});
 }
 
 awaitable<bool> connection::read_head() {
     bool const first = client_.received() == 0;
-    auto const& settings = services_.config.http;
+    auto const& settings = services_->config.http;
     for (;;) {
         if (!client_.in.empty()) {
             if (!exchange_) {
@@ -125,7 +130,7 @@ awaitable<bool> connection::read_head() {
                 client_.limit(settings.head_timeout);
             }
             auto const parsed =
-                http::parse_request_head(client_.in.view(), services_.head_limits(), exchange_->request);
+                http::parse_request_head(client_.in.view(), services_->head_limits(), exchange_->request);
             if (parsed.state == http::parse_state::complete) {
                 client_.unlimited();
                 exchange_->used = parsed.consumed;
@@ -137,7 +142,7 @@ awaitable<bool> connection::read_head() {
                 co_return false;
             }
         } else {
-            client_.limit(services_.draining ? drain_grace : first ? settings.head_timeout : settings.keep_alive);
+            client_.limit(services_->draining ? drain_grace : first ? settings.head_timeout : settings.keep_alive);
             idle_ = true;
         }
         auto const ec = co_await client_.read_more();
@@ -156,7 +161,7 @@ void connection::find_client() {
     // Only what a trusted proxy forwards can differ from one request to the next.
     if (client_known_ && !client_address_.peer_trusted)
         return;
-    http::find_client(peer_, exchange_->request, services_.config.trusted_proxies, client_address_);
+    http::find_client(peer_, exchange_->request, services_->config.trusted_proxies, client_address_);
     client_known_ = true;
 }
 
@@ -172,8 +177,8 @@ awaitable<bool> connection::skip_body() {
     bool const worth_it = x.request.framing == http::body_framing::length && !x.request.expect_continue &&
                           x.request.content_length <= buffer_pool::block_size;
     if (!body.finished() && worth_it) {
-        x.up = services_.blocks.take();
-        client_.limit(services_.config.http.body_timeout);
+        x.up = services_->blocks.take();
+        client_.limit(services_->config.http.body_timeout);
         while (!body.finished()) {
             std::size_t n = 0;
             if (co_await client_.read_some({x.up.data(), body.wanted(buffer_pool::block_size)}, n))
@@ -189,12 +194,12 @@ awaitable<bool> connection::skip_body() {
 answer_head connection::begin_answer(unsigned status, bool keep_alive) {
     auto& x = *exchange_;
     if (x.request_id.empty())
-        services_.ids.append(x.request_id, 32);
-    x.keep_alive = keep_alive && !services_.draining;
+        services_->ids.append(x.request_id, 32);
+    x.keep_alive = keep_alive && !services_->draining;
     x.status = status;
     answer_head head;
     head.status = status;
-    head.date = services_.date;
+    head.date = services_->date;
     head.request_id = x.request_id;
     head.extra = x.limit_fields;
     head.keep_alive = x.keep_alive;

@@ -21,7 +21,7 @@ namespace weir::proxy {
 class connection : public std::enable_shared_from_this<connection>,
                    public boost::intrusive::list_base_hook<boost::intrusive::link_mode<boost::intrusive::auto_unlink>> {
 public:
-    connection(services& all, tcp_socket socket, tcp::endpoint const& peer);
+    connection(worker_parts& parts, tcp_socket socket, tcp::endpoint const& peer);
     connection(connection const&) = delete;
     connection& operator=(connection const&) = delete;
     virtual ~connection() = default;
@@ -61,7 +61,8 @@ protected:
     /// Reads the body of a request that is answered without it, where that is little; true: it is read to its end.
     awaitable<bool> skip_body();
 
-    services& services_;
+    /// Those of the request that is served; while none is, perhaps of a configuration that is in effect no more.
+    services_ptr services_;
     client_stream client_;
     std::unique_ptr<exchange> exchange_;
     std::string peer_text_;
@@ -78,6 +79,7 @@ private:
     void end_exchange();
     void record();
 
+    worker_parts& parts_;
     asio::ip::address peer_;
     std::uint64_t written_before_ = 0;
     bool client_known_ = false;

@@ -2,6 +2,7 @@
 
 #include "proxy/body_reader.hpp"
 #include "proxy/buffer_pool.hpp"
+#include "proxy/circuit_leave.hpp"
 #include "proxy/held_places.hpp"
 #include "proxy/upstream_pool.hpp"
 
@@ -62,6 +63,7 @@ struct exchange {
     /// Why the answer is our own, for the client and the log.
     std::string detail;
     upstream_handle upstream;
+    circuit_leave leave;
     /// The request body on its way up, and the response on its way down.
     buffer_pool::block up;
     buffer_pool::block down;
@@ -88,6 +90,7 @@ struct exchange {
         request.reset();
         response.reset();
         upstream.reset();
+        leave.drop();
         up.release();
         down.release();
         request_id.clear();

@@ -25,7 +25,8 @@ forward_outcome connect_outcome(connect_failure why) noexcept {
     if (why == connect_failure::unresolved)
         return {forward_outcome::result::refuse, 502, "the name of the upstream cannot be resolved",
                 metrics::upstream_error::resolve};
-    return {forward_outcome::result::refuse, 502, "the upstream cannot be reached", metrics::upstream_error::connect};
+    return {forward_outcome::result::refuse, 502, "the upstream cannot be reached", metrics::upstream_error::connect,
+            why == connect_failure::own_side};
 }
 
 } // namespace
@@ -37,13 +38,17 @@ awaitable<forward_outcome> forwarder::run() {
                        x_.request_id, services_.ids);
     x_.forwarded = boot_clock::now();
     for (bool fresh = streaming_;; fresh = true) {
-        if (auto const failed = co_await open(fresh); failed.what != result::done)
+        if (auto const failed = co_await open(fresh); failed.what != result::done) {
+            judge(failed);
             co_return failed;
+        }
         auto const outcome = streaming_ ? co_await stream_and_receive() : co_await send_and_receive();
         client_.stop_watching();
         x_.upstream.reset();
-        if (outcome.what != result::stale)
-            co_return outcome;
+        if (outcome.what == result::stale)
+            continue;
+        judge(outcome);
+        co_return outcome;
     }
 }
 

@@ -27,6 +27,8 @@ struct forward_outcome {
     std::string_view reason;
     /// For weir_upstream_errors_total; none when the upstream is not to blame.
     std::optional<metrics::upstream_error> kind;
+    /// It failed for want of something on this side: a port, a descriptor.
+    bool own_side = false;
 };
 
 inline constexpr std::string_view client_closed_text = "the client closed the connection";
@@ -90,8 +92,14 @@ private:
     void begin_reply(outgoing_body body);
     void settle_upstream();
 
+    // What the circuit is told.
+    void judge_head();
+    void judge(forward_outcome const& how);
+
     config::upstream const& settings() const noexcept { return pool().settings(); }
-    upstream_pool& pool() const noexcept { return *services_.upstreams[services_.config.routes[x_.route].upstream]; }
+    upstream_pool& pool() const noexcept {
+        return services_.upstreams[services_.config.routes[x_.route].upstream]->pool;
+    }
 
     services& services_;
     client_stream& client_;

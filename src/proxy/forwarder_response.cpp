@@ -45,6 +45,8 @@ awaitable<forward_outcome> forwarder::download() {
     if (head.what != result::done)
         co_return head;
     head_received_ = true;
+    if (x_.leave.held())
+        judge_head();
     co_return co_await relay_body();
 }
 

@@ -12,6 +12,7 @@ public:
 private:
     awaitable<bool> serve() override;
     awaitable<bool> forward();
+    awaitable<bool> ask_circuit(guard& of);
     verdict check();
     void reset_on_close() noexcept;
 

@@ -83,7 +83,9 @@ std::shared_ptr<metrics::registry> make_registry(config::config const& config) {
         names.rules.push_back(each.rule.name);
     for (auto const& each : config.upstreams)
         names.upstreams.push_back(each.name);
-    for (auto const* each : rate_limit_scripts())
+    for (auto const& each : circuit_plan(config).all)
+        names.circuits.push_back(each.name);
+    for (auto const* each : worker_scripts())
         names.scripts.push_back(each->name());
     return std::make_shared<metrics::registry>(std::move(names), worker_count(config));
 }
@@ -91,7 +93,7 @@ std::shared_ptr<metrics::registry> make_registry(config::config const& config) {
 server::server(std::shared_ptr<config::config const> config, server_options options)
     : config_(std::move(config))
     , options_(std::move(options))
-    , routes_(config_->routes) {
+    , edition_(std::make_shared<edition>(config_)) {
     if (!options_.log)
         options_.log = [](log_level, std::string_view) {};
     shared_.redis = options_.redis;
@@ -107,9 +109,9 @@ server::~server() {
 void server::start() {
     if (!config_->access_log.empty())
         shared_.access_log = std::make_shared<access_log_file>(config_->access_log, options_.log);
-    auto const addresses = resolve_upstreams();
+    resolve_upstreams(*edition_);
     for (unsigned i = 0; i < worker_count(*config_); ++i)
-        workers_.push_back(std::make_unique<worker>(*config_, routes_, addresses, shared_, i, options_.log));
+        workers_.push_back(std::make_unique<worker>(edition_, shared_, i, options_.log));
     for (std::size_t i = 0; i < config_->listen.size(); ++i)
         endpoints_.push_back(listen(config_->listen[i], door::proxy, i));
     if (config_->decision)
@@ -134,10 +136,9 @@ tcp::endpoint server::listen(config::endpoint const& wanted, door what, std::opt
     return at;
 }
 
-std::vector<std::vector<address_list>> server::resolve_upstreams() const {
-    std::vector<std::vector<address_list>> all;
-    for (auto const& upstream : config_->upstreams) {
-        auto& lists = all.emplace_back();
+void server::resolve_upstreams(edition& of) const {
+    for (auto const& upstream : of.config->upstreams) {
+        auto& lists = of.addresses.emplace_back();
         for (auto const& target : upstream.targets) {
             error_code ec;
             lists.push_back(resolve_now(target, ec));
@@ -146,7 +147,6 @@ std::vector<std::vector<address_list>> server::resolve_upstreams() const {
                                                      ": " + ec.message() + ": its requests get 502 until it can be");
         }
     }
-    return all;
 }
 
 void server::begin_drain(std::chrono::milliseconds deadline) {

@@ -84,12 +84,12 @@ public:
 
 private:
     tcp::endpoint listen(config::endpoint const& at, door what, std::optional<std::size_t> index);
-    std::vector<std::vector<address_list>> resolve_upstreams() const;
+    void resolve_upstreams(edition& of) const;
 
     std::shared_ptr<config::config const> config_;
     server_options options_;
     shared_parts shared_;
-    router routes_;
+    std::shared_ptr<edition> edition_;
     std::vector<std::unique_ptr<worker>> workers_;
     std::vector<std::thread> threads_;
     std::vector<tcp::endpoint> endpoints_;

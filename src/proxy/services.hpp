@@ -4,11 +4,15 @@
 #include "proxy/access_log.hpp"
 #include "proxy/admission.hpp"
 #include "proxy/buffer_pool.hpp"
+#include "proxy/circuits.hpp"
 #include "proxy/deadline_wheel.hpp"
 #include "proxy/exchange.hpp"
 #include "proxy/ids.hpp"
 #include "proxy/router.hpp"
-#include "proxy/upstream_pool.hpp"
+#include "proxy/upstream.hpp"
+
+#include <boost/smart_ptr/intrusive_ptr.hpp>
+#include <boost/smart_ptr/intrusive_ref_counter.hpp>
 
 #include <memory>
 #include <optional>
@@ -17,35 +21,40 @@
 
 namespace weir::proxy {
 
-/// What the connections of one worker share. All of it belongs to that worker's thread; the configuration and the
-/// routes are immutable and shared by all workers.
-struct services {
-    services(config::config const& c, router const& r, metrics::worker_block& block,
-             std::shared_ptr<access_log_file> log_file)
-        : config(c)
-        , routes(r)
-        , counts(block)
-        , log(std::move(log_file)) {}
+struct services;
+using services_ptr = boost::intrusive_ptr<services>;
 
-    config::config const& config;
-    router const& routes;
-    metrics::worker_block& counts;
+/// One configuration and what all workers make of it once. Immutable, so shared by them without more ado.
+struct edition {
+    /// Throws std::invalid_argument when the path of a route cannot be one.
+    explicit edition(std::shared_ptr<config::config const> c)
+        : config(std::move(c))
+        , routes(config->routes)
+        , circuits(*config) {}
+
+    std::shared_ptr<config::config const> config;
+    router routes;
+    circuit_plan circuits;
+    /// For every upstream, one list a target.
+    std::vector<std::vector<address_list>> addresses;
+};
+
+/// What one worker has for its life, whatever configuration is in effect. Belongs to that worker's thread.
+struct worker_parts {
+    explicit worker_parts(std::shared_ptr<access_log_file> log_file)
+        : log(std::move(log_file)) {}
+    worker_parts(worker_parts const&) = delete;
+    worker_parts& operator=(worker_parts const&) = delete;
+
     access_log log;
-    /// None where no limit is configured.
-    std::optional<proxy::admission> admission;
     deadline_wheel wheel{boot_clock::now()};
     buffer_pool blocks{64};
-    /// As many as `config.upstreams`, in their order.
-    std::vector<std::unique_ptr<upstream_pool>> upstreams;
     id_source ids;
     /// The present second as an IMF-fixdate.
     std::string date;
     bool draining = false;
-
-    /// The limits for heads of requests.
-    http::limits head_limits() const noexcept {
-        return {config.http.max_request_line, config.http.max_head, config.http.max_fields};
-    }
+    /// What requests that begin now are served with.
+    services_ptr now;
 
     std::unique_ptr<exchange> take_exchange() {
         if (spare_exchanges_.empty())
@@ -64,6 +73,42 @@ struct services {
 private:
     static constexpr std::size_t max_spare_exchanges = 256;
     std::vector<std::unique_ptr<exchange>> spare_exchanges_;
+};
+
+/// What the requests served by one worker under one configuration share. Lives as long as one of them does.
+struct services : boost::intrusive_ref_counter<services, boost::sp_adl_block::thread_unsafe_counter> {
+    /// `parts` and `block` must outlive it.
+    services(worker_parts& parts, std::shared_ptr<edition const> e, metrics::worker_block& block)
+        : whole(std::move(e))
+        , config(*whole->config)
+        , routes(whole->routes)
+        , counts(block)
+        , log(parts.log)
+        , wheel(parts.wheel)
+        , blocks(parts.blocks)
+        , ids(parts.ids)
+        , date(parts.date)
+        , draining(parts.draining) {}
+
+    std::shared_ptr<edition const> const whole;
+    config::config const& config;
+    router const& routes;
+    metrics::worker_block& counts;
+    access_log& log;
+    deadline_wheel& wheel;
+    buffer_pool& blocks;
+    id_source& ids;
+    std::string const& date;
+    bool const& draining;
+    /// None where no limit is configured.
+    std::optional<proxy::admission> admission;
+    /// As many as `config.upstreams`, in their order.
+    std::vector<std::unique_ptr<upstream>> upstreams;
+
+    /// The limits for heads of requests.
+    http::limits head_limits() const noexcept {
+        return {config.http.max_request_line, config.http.max_head, config.http.max_fields};
+    }
 };
 
 } // namespace weir::proxy

@@ -1,5 +1,7 @@
 #include "proxy/upstream_pool.hpp"
 
+#include <weir/circuit/classify.hpp>
+
 #include <boost/asio/ip/address.hpp>
 
 #include <sys/socket.h>
@@ -114,7 +116,8 @@ awaitable<connect_failure> upstream_pool::connect_to(std::size_t target, upstrea
             co_return connect_failure::timed_out;
         if (ec == asio::error::operation_aborted)
             co_return connect_failure::cancelled;
-        why = connect_failure::refused;
+        why = circuit::classify(ec) == circuit::outcome::local_failure ? connect_failure::own_side
+                                                                       : connect_failure::refused;
     }
     co_return why;
 }

@@ -15,7 +15,9 @@ namespace weir::proxy {
 class upstream_pool;
 
 /// Why there is no connection to an upstream.
-enum class connect_failure { none, unresolved, refused, timed_out, cancelled };
+///
+/// `own_side`: this machine has no port, descriptor or memory left for one.
+enum class connect_failure { none, unresolved, refused, timed_out, cancelled, own_side };
 
 /// One connection to one target. Its deadline cancels what is under way on the socket and sets `expired`; while it is
 /// idle in the pool, it closes the connection.

@@ -30,40 +30,65 @@ bool is_out_of_resources(error_code ec) noexcept {
 
 } // namespace
 
-worker::worker(config::config const& config, router const& routes,
-               std::vector<std::vector<address_list>> const& addresses, shared_parts const& shared, std::size_t index,
-               log_function const& log)
+std::vector<redis::script const*> worker_scripts() {
+    auto all = rate_limit_scripts();
+    for (auto const* each : circuit::scripts())
+        all.push_back(each);
+    return all;
+}
+
+worker::worker(std::shared_ptr<edition const> e, shared_parts const& shared, std::size_t index, log_function const& log)
     : log_(log)
-    , services_(config, routes, shared.metrics->worker(index), shared.access_log)
+    , index_(index)
+    , parts_(shared.access_log)
+    , counts_(shared.metrics->worker(index))
     // One thread runs the loop; others only post to it.
     , io_(BOOST_ASIO_CONCURRENCY_HINT_UNSAFE_IO)
-    , redis_metrics_(services_.counts.redis, rate_limit_scripts(), log_)
+    , redis_metrics_(counts_.redis, worker_scripts(), log_)
     , tick_(io_) {
-    for (std::size_t i = 0; i < config.upstreams.size(); ++i)
-        services_.upstreams.push_back(
-            std::make_unique<upstream_pool>(io_, services_.wheel, config.upstreams[i], addresses[i]));
-    start_limiter(config, shared);
+    auto const& config = *e->config;
+    if (config.needs_redis())
+        start_redis(config, shared.redis);
+    if (!config.limits.empty())
+        start_limiter(config, shared);
+    if (!e->circuits.all.empty())
+        circuits_.emplace(io_, *redis_, config.redis.key_prefix, counts_, log_, index_ == 0);
+    parts_.now = make_services(std::move(e));
     update_date();
 }
 
-void worker::start_limiter(config::config const& config, shared_parts const& shared) {
-    if (config.limits.empty())
-        return;
-    auto options = shared.redis;
+void worker::start_redis(config::config const& config, redis::client_options options) {
     options.timeout = config.redis.timeout;
-    options.scripts = rate_limit_scripts();
+    options.scripts = worker_scripts();
     options.observer = &redis_metrics_;
     redis_.emplace(io_, std::move(options));
+}
+
+void worker::start_limiter(config::config const& config, shared_parts const& shared) {
     limiter_options how;
     how.key_prefix = config.redis.key_prefix;
     how.local = shared.local;
     how.remembered_refusals = 10'000;
     how.heartbeat = std::chrono::seconds{2};
     limiter_.emplace(*redis_, std::move(how));
-    services_.admission.emplace(config, *limiter_, services_.counts, services_.wheel, services_.ids);
 }
 
-worker::~worker() { services_.upstreams.clear(); }
+services_ptr worker::make_services(std::shared_ptr<edition const> e) {
+    services_ptr made(new services(parts_, std::move(e), counts_));
+    auto const& config = made->config;
+    auto const& plan = made->whole->circuits;
+    for (std::size_t i = 0; i < config.upstreams.size(); ++i) {
+        auto& each = *made->upstreams.emplace_back(
+            std::make_unique<upstream>(io_, parts_.wheel, config.upstreams[i], made->whole->addresses[i]));
+        if (auto const c = plan.of_upstream[i])
+            each.circuit = circuits_->get(plan.all[*c], counts_.circuits[*c]);
+    }
+    if (limiter_ && !config.limits.empty())
+        made->admission.emplace(config, *limiter_, counts_, parts_.wheel, parts_.ids);
+    return made;
+}
+
+worker::~worker() { parts_.now.reset(); }
 
 void worker::listen(tcp::acceptor::protocol_type protocol, int listening_socket, door what) {
     entrances_.push_back({tcp_acceptor{io_, protocol, listening_socket}, what});
@@ -74,14 +99,14 @@ void worker::run() {
     for (auto& each : entrances_)
         asio::co_spawn(io_, accept_loop(each), asio::detached);
     io_.run();
-    services_.log.flush();
+    parts_.log.flush();
 }
 
 void worker::begin_drain(std::chrono::milliseconds deadline) {
     asio::post(io_, [this, deadline] {
-        if (services_.draining)
+        if (parts_.draining)
             return;
-        services_.draining = true;
+        parts_.draining = true;
         drain_until_ = boot_clock::now() + deadline;
         close_acceptors();
         for (auto& each : connections_)
@@ -91,7 +116,7 @@ void worker::begin_drain(std::chrono::milliseconds deadline) {
 
 void worker::stop() {
     asio::post(io_, [this] {
-        services_.draining = true;
+        parts_.draining = true;
         drain_until_ = boot_clock::time_point::min();
         close_acceptors();
         abort_connections();
@@ -129,8 +154,8 @@ awaitable<void> worker::accept_loop(entrance& from) {
             open(std::move(socket), peer, from.what);
         } else if (is_out_of_resources(ec)) {
             log_(log_level::error, "cannot accept connections: " + ec.message() + ": raise the limit of open files");
-            for (auto& pool : services_.upstreams)
-                pool->clear();
+            for (auto& each : parts_.now->upstreams)
+                each->pool.clear();
             timer pause(io_, std::chrono::milliseconds{100});
             co_await pause.async_wait(use_result);
         }
@@ -143,9 +168,9 @@ void worker::open(tcp_socket socket, tcp::endpoint const& peer, door what) {
     socket.set_option(tcp::no_delay(true), ec);
     std::shared_ptr<connection> made;
     if (what == door::decision)
-        made = std::make_shared<service::service_connection>(services_, std::move(socket), peer);
+        made = std::make_shared<service::service_connection>(parts_, std::move(socket), peer);
     else
-        made = std::make_shared<proxied_connection>(services_, std::move(socket), peer);
+        made = std::make_shared<proxied_connection>(parts_, std::move(socket), peer);
     connections_.push_back(*made);
     asio::co_spawn(io_, made->run(), [this, made](std::exception_ptr const& failure) {
         if (failure)
@@ -160,15 +185,15 @@ awaitable<void> worker::tick_loop() {
         if (ec)
             co_return;
         auto const now = boot_clock::now();
-        services_.wheel.advance(now);
-        services_.log.flush();
+        parts_.wheel.advance(now);
+        parts_.log.flush();
         if (redis_)
             redis_metrics_.update(redis_->stats());
         update_date();
-        if (!services_.draining)
+        if (!parts_.draining)
             continue;
         // Redis shall hear of the last places given back; its timeout bounds the wait.
-        if (connections_.empty() && !(services_.admission && services_.admission->finishing()))
+        if (connections_.empty() && !(parts_.now->admission && parts_.now->admission->finishing()))
             break;
         if (now >= drain_until_ && !stopping_)
             abort_connections();
@@ -191,7 +216,7 @@ void worker::update_date() {
                                  days[static_cast<std::size_t>(parts.tm_wday)], parts.tm_mday,
                                  months[static_cast<std::size_t>(parts.tm_mon)], parts.tm_year + 1900, parts.tm_hour,
                                  parts.tm_min, parts.tm_sec);
-    services_.date.assign(text.data(), static_cast<std::size_t>(n));
+    parts_.date.assign(text.data(), static_cast<std::size_t>(n));
 }
 
 } // namespace weir::proxy

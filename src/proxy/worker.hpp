@@ -25,16 +25,17 @@ struct shared_parts {
     std::shared_ptr<metrics::registry> metrics;
 };
 
+/// The scripts that a worker runs in Redis; their order is that of `metrics::names::scripts`.
+std::vector<redis::script const*> worker_scripts();
+
 /// What is served to whoever connects to an address.
 enum class door { proxy, decision };
 
 /// One thread's share of the proxy: its own loop, acceptors, connections, upstream pools and clock.
 class worker {
 public:
-    /// `addresses` holds, for every upstream, one list a target. The other arguments must outlive the worker.
-    /// `index` is that of its block of counters.
-    worker(config::config const& config, router const& routes, std::vector<std::vector<address_list>> const& addresses,
-           shared_parts const& shared, std::size_t index, log_function const& log);
+    /// `index` is that of its block of counters. The log must outlive the worker.
+    worker(std::shared_ptr<edition const> e, shared_parts const& shared, std::size_t index, log_function const& log);
     worker(worker const&) = delete;
     worker& operator=(worker const&) = delete;
     ~worker();
@@ -66,18 +67,23 @@ private:
     void close_acceptors();
     void abort_connections();
     void update_date();
+    void start_redis(config::config const& config, redis::client_options options);
     void start_limiter(config::config const& config, shared_parts const& shared);
+    services_ptr make_services(std::shared_ptr<edition const> e);
 
     // The loop comes last but for what is bound to it, so that it is destroyed after that and before what its handlers
     // still hold references to.
     log_function const& log_;
-    services services_;
+    std::size_t const index_;
+    worker_parts parts_;
+    metrics::worker_block& counts_;
     boost::intrusive::list<connection, boost::intrusive::constant_time_size<false>> connections_;
     asio::io_context io_;
     std::deque<entrance> entrances_;
     redis_metrics redis_metrics_;
     std::optional<redis::client> redis_;
     std::optional<limiter> limiter_;
+    std::optional<circuits> circuits_;
     timer tick_;
     boot_clock::time_point drain_until_ = boot_clock::time_point::max();
     std::time_t date_of_ = 0;

@@ -56,7 +56,7 @@ awaitable<bool> service_connection::authorize(std::string_view query) {
     bool const keep = co_await skip_body();
     bool const known = query.empty() || query == "?refusal=403";
     verdict why = known ? find_route() : verdict{400, "the one query known here is refusal=403"};
-    if (why.status == 0 && services_.admission && !co_await services_.admission->decide(x, client_address_, false))
+    if (why.status == 0 && services_->admission && !co_await services_->admission->decide(x, client_address_, false))
         why.status = x.status;
     if (why.status == 0)
         co_return co_await answer({}, {}, keep);
@@ -79,7 +79,7 @@ connection::verdict service_connection::find_route() {
         return {403, why.reason};
     if (original.method == "CONNECT" || original.method == "TRACE")
         return {403, "no route takes this method"};
-    auto const found = services_.routes.find(x.target.key, original.method);
+    auto const found = services_->routes.find(x.target.key, original.method);
     x.route = found.route;
     if (found.route != proxy::router::none)
         return {};
@@ -90,7 +90,7 @@ connection::verdict service_connection::admit_post() const {
     auto const& request = exchange_->request;
     if (request.verb != verb::post)
         return {405, "send it with POST", "POST"};
-    if (!proxy::bears_token(request.find(beast_field::authorization), services_.config.decision->token))
+    if (!proxy::bears_token(request.find(beast_field::authorization), services_->config.decision->token))
         return {401,
                 "send Authorization: Bearer with the token of the decision service",
                 {},
@@ -120,13 +120,13 @@ awaitable<bool> service_connection::check(question what) {
     }
     if (!batch_)
         batch_ = std::make_unique<check_batch>();
-    if (!batch_->read(body, what, services_.config, services_.ids))
+    if (!batch_->read(body, what, services_->config, services_->ids))
         co_return co_await refuse_body();
     auto const asked = boot_clock::now();
-    co_await batch_->async_ask(services_.admission->rules(), proxy::use_result);
+    co_await batch_->async_ask(services_->admission->rules(), proxy::use_result);
     x.admission_time = boot_clock::now() - asked;
-    services_.counts.admission.observe(x.admission_time);
-    batch_->count(*services_.admission);
+    services_->counts.admission.observe(x.admission_time);
+    batch_->count(*services_->admission);
     if (auto const status = batch_->failure(); status != 0) {
         x.detail = batch_->checks().front().error.message();
         if (status == 503)
@@ -156,8 +156,8 @@ awaitable<connection::verdict> service_connection::read_body(std::string_view& b
     if (at_hand == 0 && !co_await proxy::invite_body(client_, x.request))
         co_return verdict{proxy::client_closed};
     http::refusal why;
-    switch (co_await proxy::collect_rest(client_, x, services_.blocks, reader, services_.config.http.body_timeout, body,
-                                         why)) {
+    switch (co_await proxy::collect_rest(client_, x, services_->blocks, reader, services_->config.http.body_timeout,
+                                         body, why)) {
     case proxy::collect_end::complete:
         co_return verdict{};
     case proxy::collect_end::too_large:

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <weir/circuit/state.hpp>
 #include <weir/error.hpp>
 #include <weir/metrics/counter.hpp>
 #include <weir/rate_limit/decision.hpp>
@@ -84,6 +85,15 @@ struct rule_block {
     counter_by<cost_kind, cost_kind_names.size()> cost;
 };
 
+struct circuit_block {
+    /// The number of the `circuit::state` it is in here.
+    gauge state;
+    /// From one state to another.
+    std::array<std::array<counter, circuit::state_count>, circuit::state_count> transitions;
+    /// Calls refused.
+    counter refused;
+};
+
 struct script_block {
     counter commands;
     histogram duration;
@@ -106,6 +116,7 @@ struct names {
     std::vector<std::string> routes;
     std::vector<std::string> rules;
     std::vector<std::string> upstreams;
+    std::vector<std::string> circuits;
     std::vector<std::string> scripts;
 };
 
@@ -115,7 +126,8 @@ struct worker_block {
     explicit worker_block(names const& n)
         : routes(n.routes.size() + 1)
         , rules(n.rules.size())
-        , upstreams(n.upstreams.size()) {
+        , upstreams(n.upstreams.size())
+        , circuits(n.circuits.size()) {
         redis.scripts = std::vector<script_block>(n.scripts.size() + 1);
     }
 
@@ -123,6 +135,9 @@ struct worker_block {
     std::vector<route_block> routes;
     std::vector<rule_block> rules;
     std::vector<upstream_block> upstreams;
+    std::vector<circuit_block> circuits;
+    /// From the publication of a circuit's change to its arrival here.
+    histogram circuit_push_delay;
     redis_block redis;
     /// Requests whose answer is not complete.
     gauge requests_in_flight;

@@ -5,6 +5,8 @@
 #include <prometheus/collectable.h>
 #include <prometheus/metric_family.h>
 
+#include <algorithm>
+#include <array>
 #include <limits>
 #include <memory>
 #include <utility>
@@ -32,6 +34,7 @@ public:
         std::vector<prometheus::MetricFamily> out;
         add_requests(out);
         add_upstreams(out);
+        add_circuits(out);
         add_decisions(out);
         add_redis(out);
         return out;
@@ -151,6 +154,59 @@ private:
                             [&](worker_block const& w) -> counter const& {
                                 return w.upstreams[u].errors[static_cast<upstream_error>(k)];
                             });
+    }
+
+    /// What the workers of a process have each seen of a circuit, most of it the same: of the states, that which stops
+    /// most; of the transitions, as many as whoever saw most of them.
+    circuit::state worst_state(std::size_t c) const noexcept {
+        // From what stops nothing to what stops all.
+        constexpr std::array order{circuit::state::closed,    circuit::state::disabled, circuit::state::metrics_only,
+                                   circuit::state::half_open, circuit::state::open,     circuit::state::forced_open};
+        auto worst = order.begin();
+        for (std::size_t i = 0; i < counters_->workers(); ++i) {
+            auto const now = static_cast<circuit::state>(counters_->worker(i).circuits[c].state.value());
+            worst = std::max(worst, std::find(order.begin(), order.end(), now));
+        }
+        return *worst;
+    }
+
+    void add_transitions(family& to, std::string_view name, std::size_t c) const {
+        for (std::size_t a = 0; a < circuit::state_count; ++a)
+            for (std::size_t b = 0; b < circuit::state_count; ++b) {
+                std::uint64_t most = 0;
+                for (std::size_t i = 0; i < counters_->workers(); ++i)
+                    most = std::max(most, counters_->worker(i).circuits[c].transitions[a][b].value());
+                if (most > 0)
+                    add(to, {{"circuit", name},
+                             {"from", to_string(static_cast<circuit::state>(a))},
+                             {"to", to_string(static_cast<circuit::state>(b))}})
+                        .counter.value = static_cast<double>(most);
+            }
+    }
+
+    void add_circuits(std::vector<family>& out) const {
+        auto const& names = counters_->labels().circuits;
+        if (names.empty())
+            return;
+        auto& states = start(out, "weir_circuit_state", "1 for the state a circuit is in, 0 for the others.",
+                             prometheus::MetricType::Gauge);
+        for (std::size_t c = 0; c < names.size(); ++c)
+            for (std::size_t s = 0; s < circuit::state_count; ++s)
+                add(states, {{"circuit", names[c]}, {"state", to_string(static_cast<circuit::state>(s))}}).gauge.value =
+                    static_cast<std::size_t>(worst_state(c)) == s ? 1 : 0;
+        auto& transitions = start(out, "weir_circuit_transitions_total", "Changes of a circuit's state.",
+                                  prometheus::MetricType::Counter);
+        for (std::size_t c = 0; c < names.size(); ++c)
+            add_transitions(transitions, names[c], c);
+        auto& refused = start(out, "weir_circuit_refused_total", "Requests that a circuit refused.",
+                              prometheus::MetricType::Counter);
+        for (std::size_t c = 0; c < names.size(); ++c)
+            add_counter(refused, {{"circuit", names[c]}},
+                        [&](worker_block const& w) -> counter const& { return w.circuits[c].refused; });
+        add_histogram(start(out, "weir_circuit_push_delay_seconds",
+                            "From the publication of a circuit's change to its arrival here.",
+                            prometheus::MetricType::Histogram),
+                      {}, [](worker_block const& w) -> histogram const& { return w.circuit_push_delay; });
     }
 
     void add_decisions(std::vector<family>& out) const {

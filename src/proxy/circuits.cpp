@@ -1,0 +1,71 @@
+#include "proxy/circuits.hpp"
+
+#include <algorithm>
+
+namespace weir::proxy {
+namespace {
+
+redis::client_options options_of_news(redis::client const& redis) {
+    auto options = redis.options();
+    options.observer = nullptr; // that the client's connection lives is told by the client
+    options.scripts.clear();
+    return options;
+}
+
+circuit::registry_options registry_options_of(std::string key_prefix, metrics::histogram& push_delay) {
+    circuit::registry_options how;
+    how.key_prefix = std::move(key_prefix);
+    how.on_push = [&push_delay](std::string_view, std::chrono::microseconds delay) { push_delay.observe(delay); };
+    return how;
+}
+
+} // namespace
+
+circuit_plan::circuit_plan(config::config const& config) {
+    for (auto const& upstream : config.upstreams) {
+        auto& whole = of_upstream.emplace_back();
+        if (upstream.circuit)
+            whole = add(config.circuits[*upstream.circuit].name, config.circuits[*upstream.circuit].how);
+    }
+}
+
+std::size_t circuit_plan::add(std::string name, circuit::settings const& how) {
+    auto const known = std::find_if(all.begin(), all.end(), [&](entry const& e) { return e.name == name; });
+    auto const index = static_cast<std::size_t>(known - all.begin());
+    if (known == all.end())
+        all.push_back({std::move(name), how});
+    return index;
+}
+
+circuits::circuits(asio::io_context& io, redis::client& redis, std::string key_prefix, metrics::worker_block& counts,
+                   log_function const& log, bool tells)
+    : log_(log)
+    , tells_(tells)
+    , news_(io, options_of_news(redis), redis.address_source())
+    , registry_(redis, news_, registry_options_of(std::move(key_prefix), counts.circuit_push_delay))
+    , listening_(registry_.on_change(
+          [this](circuit::breaker const& which, circuit::change const& what) { heard(which, what); })) {}
+
+guard circuits::get(circuit_plan::entry const& what, metrics::circuit_block& counts) {
+    auto breaker = registry_.get(what.name, what.how);
+    counts.state.set(static_cast<std::int64_t>(breaker.now()));
+    counts_[what.name] = &counts;
+    return {std::move(breaker), counts};
+}
+
+void circuits::heard(circuit::breaker const& which, circuit::change const& what) {
+    auto const known = counts_.find(which.name());
+    if (known == counts_.end() || what.from == what.to)
+        return;
+    known->second->state.set(static_cast<std::int64_t>(what.to));
+    known->second->transitions[static_cast<std::size_t>(what.from)][static_cast<std::size_t>(what.to)].increment();
+    if (what.fleet && !tells_)
+        return;
+    bool const trouble = what.to == circuit::state::open || what.to == circuit::state::forced_open;
+    log_(trouble ? log_level::warning : log_level::info,
+         "circuit " + which.name() + ": " + std::string(to_string(what.from)) + " -> " +
+             std::string(to_string(what.to)) + ", " + std::string(to_string(what.why)) +
+             (what.fleet ? "" : " (seen here alone so far)"));
+}
+
+} // namespace weir::proxy

@@ -1,0 +1,62 @@
+#pragma once
+
+#include "config/config.hpp"
+#include "proxy/guard.hpp"
+#include "proxy/log.hpp"
+
+#include <weir/circuit/registry.hpp>
+#include <weir/metrics/blocks.hpp>
+
+#include <cstddef>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace weir::proxy {
+
+/// The circuits that a configuration asks for: one for each upstream that names one, upstreams that name the same
+/// sharing it. Their order is that of `metrics::names::circuits`.
+struct circuit_plan {
+    struct entry {
+        std::string name;
+        circuit::settings how;
+    };
+
+    explicit circuit_plan(config::config const& config);
+
+    std::vector<entry> all;
+    /// Index into `all`; one an upstream.
+    std::vector<std::optional<std::size_t>> of_upstream;
+
+private:
+    std::size_t add(std::string name, circuit::settings const& how);
+};
+
+/// One worker's circuits, an instance of the fleet's of its own: what it sees, it reports; what the fleet decides, it
+/// learns by push. Belongs to the worker's thread.
+class circuits {
+public:
+    /// `redis` must outlive the object, as must the log. With `tells`, what becomes of the fleet's circuits is logged
+    /// here, too.
+    circuits(asio::io_context& io, redis::client& redis, std::string key_prefix, metrics::worker_block& counts,
+             log_function const& log, bool tells);
+    circuits(circuits const&) = delete;
+    circuits& operator=(circuits const&) = delete;
+    ~circuits() = default;
+
+    /// The circuit of that name and settings. `counts` must outlive the object.
+    guard get(circuit_plan::entry const& what, metrics::circuit_block& counts);
+
+private:
+    void heard(circuit::breaker const& which, circuit::change const& what);
+
+    log_function const& log_;
+    bool const tells_;
+    std::map<std::string, metrics::circuit_block*, std::less<>> counts_;
+    redis::subscriber news_;
+    circuit::registry registry_;
+    circuit::listening listening_;
+};
+
+} // namespace weir::proxy
