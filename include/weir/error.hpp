@@ -103,10 +103,19 @@ enum class errc {
     unknown_request,
     /// The request of this id is settled already.
     already_settled,
+
+    // Locks.
+    /// Somebody else holds the lock, and went on holding it for as long as was to be waited. Try again later.
+    lock_busy,
+    /// The lock is not held any more: its time passed without a renewal, its key was removed, or somebody broke it.
+    /// Stop what it protected; what a fence guards is safe.
+    lock_lost,
+    /// Too few replicas acknowledged the lock in time, or too few masters granted it. It was given back; try again.
+    lock_not_durable,
 };
 
 /// One more than the largest value.
-inline constexpr int errc_count = static_cast<int>(errc::already_settled) + 1;
+inline constexpr int errc_count = static_cast<int>(errc::lock_not_durable) + 1;
 
 /// What the caller needs to know of an `errc`: `ec == kind::not_sent` and so on.
 enum class kind {

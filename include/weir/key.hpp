@@ -60,6 +60,18 @@ WEIR_DECL void append_circuit_key(std::string& out, std::string_view prefix, key
 WEIR_DECL void append_circuit_history_key(std::string& out, std::string_view prefix, key_part service,
                                           key_layout layout = key_layout::standalone);
 
+/// Appends `<prefix>lock:<name>`, on a cluster `<prefix>lock:{<name>}`: who holds it. The other keys of the lock are
+/// this one and `#` with a word behind it.
+WEIR_DECL void append_lock_key(std::string& out, std::string_view prefix, key_part name,
+                               key_layout layout = key_layout::standalone);
+
+/// Appends the key of the highest fence of all locks, `<prefix>lock:#fence`; on a cluster, where each slot has its own,
+/// `<prefix>lock:#fence{<tag>}`, `tag` being any text of that slot.
+WEIR_DECL void append_lock_fence_key(std::string& out, std::string_view prefix, std::string_view tag = {});
+
+/// Appends what the channels begin with on which instances are told of their locks, `<prefix>lock:#`; their ids follow.
+WEIR_DECL void append_lock_channel(std::string& out, std::string_view prefix);
+
 } // namespace weir
 
 #if defined(WEIR_HEADER_ONLY)

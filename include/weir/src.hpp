@@ -28,6 +28,11 @@
 #include <weir/http/impl/usage_reader.ipp>
 #include <weir/impl/error.ipp>
 #include <weir/impl/key.ipp>
+#include <weir/lock/impl/attempt.ipp>
+#include <weir/lock/impl/held_lock.ipp>
+#include <weir/lock/impl/manager.ipp>
+#include <weir/lock/impl/options.ipp>
+#include <weir/lock/impl/script.ipp>
 #include <weir/rate_limit/impl/check_batch.ipp>
 #include <weir/rate_limit/impl/check_script.ipp>
 #include <weir/rate_limit/impl/denial_cache.ipp>

@@ -10,6 +10,7 @@
 #include <weir/clock.hpp>
 #include <weir/error.hpp>
 #include <weir/key.hpp>
+#include <weir/lock/manager.hpp>
 #include <weir/rate_limit/limiter.hpp>
 #include <weir/rate_limit/rule.hpp>
 #include <weir/redis/client.hpp>

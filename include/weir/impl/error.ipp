@@ -51,6 +51,9 @@ inline constexpr std::array error_texts{
     error_text{errc::tls_failed, "tls_failed", "the TLS handshake with Redis failed"},
     error_text{errc::unknown_request, "unknown_request", "no request of this id is open"},
     error_text{errc::already_settled, "already_settled", "the request of this id is settled"},
+    error_text{errc::lock_busy, "lock_busy", "somebody else holds the lock"},
+    error_text{errc::lock_lost, "lock_lost", "the lock is not held any more"},
+    error_text{errc::lock_not_durable, "lock_not_durable", "too few servers vouch for the lock"},
 };
 
 inline const error_text* find_error_text(int value) noexcept {
@@ -73,7 +76,8 @@ inline bool is_of_kind(errc code, kind value) noexcept {
     case kind::broken:
         return code == errc::unexpected_reply || code == errc::protocol_error;
     case kind::rejected:
-        return code >= errc::circuit_open && code <= errc::throttled;
+        return (code >= errc::circuit_open && code <= errc::throttled) ||
+               (code >= errc::lock_busy && code <= errc::lock_not_durable);
     }
     return false;
 }

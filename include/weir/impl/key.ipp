@@ -95,4 +95,24 @@ WEIR_DECL void append_circuit_history_key(std::string& out, std::string_view pre
     detail::append_tagged(out, "stream:circuit:", service, layout);
 }
 
+WEIR_DECL void append_lock_key(std::string& out, std::string_view prefix, key_part name, key_layout layout) {
+    out += prefix;
+    detail::append_tagged(out, "lock:", name, layout);
+}
+
+WEIR_DECL void append_lock_fence_key(std::string& out, std::string_view prefix, std::string_view tag) {
+    append_lock_channel(out, prefix);
+    out += "fence";
+    if (!tag.empty()) {
+        out += '{';
+        out += tag;
+        out += '}';
+    }
+}
+
+WEIR_DECL void append_lock_channel(std::string& out, std::string_view prefix) {
+    out += prefix;
+    out += "lock:#";
+}
+
 } // namespace weir

@@ -1,0 +1,110 @@
+#pragma once
+
+#include "support/redis_fixture.hpp"
+
+#include <weir/lock/manager.hpp>
+
+#include <boost/asio/bind_cancellation_slot.hpp>
+#include <boost/asio/cancellation_signal.hpp>
+
+#include <optional>
+
+namespace weir::test {
+
+inline redis::client_options lock_client_options(std::string const& url) {
+    auto options = patient_options(url);
+    options.scripts = lock::scripts();
+    options.reconnect_max = std::chrono::milliseconds{50};
+    return options;
+}
+
+/// An instance: a client, a subscriber, and its locks.
+struct lock_instance {
+    lock_instance(asio::io_context& io, std::string const& url, lock::manager_options how = {},
+                  std::string const& news_url = {})
+        : client(io, lock_client_options(url))
+        , news(io, lock_client_options(news_url.empty() ? url : news_url))
+        , locks(client, news, std::move(how)) {}
+    void close() {
+        locks.close();
+        news.close();
+        client.close();
+    }
+
+    redis::client client;
+    redis::subscriber news;
+    lock::manager locks;
+};
+
+/// An attempt under way, and what came of it.
+struct lock_try {
+    asio::cancellation_signal stop;
+    std::optional<error_code> ec;
+    lock::lease lease;
+    boot_clock::time_point ended{};
+
+    bool done() const noexcept { return ec.has_value(); }
+    bool got() const noexcept { return ec && !*ec; }
+};
+
+class lock_test : public ::testing::Test {
+protected:
+    /// Lets everything run until it holds; fails the test where it never does.
+    template <class Condition>
+    void until(Condition const& holds, char const* what) {
+        auto const deadline = boot_clock::now() + patience;
+        io.restart();
+        bool held = holds();
+        for (; !held && boot_clock::now() < deadline; held = holds())
+            io.run_one_for(std::chrono::milliseconds{10});
+        ASSERT_TRUE(held) << "never: " << what;
+    }
+    /// Lets everything run for as long.
+    void pass(std::chrono::milliseconds time) {
+        io.restart();
+        io.run_for(time);
+    }
+
+    void start(lock_try& into, lock::manager& locks, std::string_view name, lock::lock_options const& how,
+               lock::portion what = {}) {
+        into.ec.reset();
+        locks.async_lock(name, what, how,
+                         asio::bind_cancellation_slot(into.stop.slot(), [&](error_code ec, lock::lease got) {
+                             into.ec = ec;
+                             into.lease = std::move(got);
+                             into.ended = boot_clock::now();
+                         }));
+    }
+    error_code take(lock_try& into, lock::manager& locks, std::string_view name, lock::lock_options const& how,
+                    lock::portion what = {}) {
+        start(into, locks, name, how, what);
+        until([&] { return into.done(); }, "an answer");
+        return into.ec.value_or(errc::timed_out);
+    }
+    error_code give(lock_try& of) {
+        std::optional<error_code> result;
+        of.lease.async_release([&](error_code ec) { result = ec; });
+        until([&] { return result.has_value(); }, "released");
+        return result.value_or(errc::timed_out);
+    }
+    error_code extend(lock_try& of) {
+        std::optional<error_code> result;
+        of.lease.async_extend([&](error_code ec) { result = ec; });
+        until([&] { return result.has_value(); }, "extended");
+        return result.value_or(errc::timed_out);
+    }
+    /// Whether all is cleaned up there.
+    void settle(lock::manager& locks) {
+        until([&] { return locks.stats().live == 0; }, "nothing under way");
+    }
+    /// The keys there are, but for the record of fences.
+    std::string keys() {
+        server.run({"DEL", "lock:#fence"});
+        return server.run({"KEYS", "*"});
+    }
+
+    redis_server server;
+    asio::io_context io{1};
+};
+
+} // namespace weir::test
