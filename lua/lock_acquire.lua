@@ -62,7 +62,7 @@ while first and first ~= me and alive_until(first) <= now do
   leave_queue(first)
   first = call('ZRANGE', queue, 0, 0)[1]
 end
-if used + weight <= limit and (not first or first == me) then
+if (used == 0 or used + weight <= limit) and (not first or first == me) then
   if first then leave_queue(me) end
   local reply = take(0)
   keep_holders()

@@ -8,7 +8,7 @@
 --              its owner has yet to take. Of [2], and fields of [3]: "<token> <weight> <ms of a heartbeat> <who>"
 -- Messages on the channel lock:#<first 16 digits of the token>: "+<token>": the lock is offered, come and take it;
 --              "-<token>": it was taken away
--- Invariant  what is held and offered weighs no more than the limit of the call that gave it; offers go in the order of
+-- Invariant  what is held and offered weighs no more than the limit of the call that gave it, or one holds all; offers go in the order of
 --          arrival to those who are alive, and end when those would be dead. No time lies further ahead than it may last, so
 --          that a clock stepping back locks nobody out for longer. Each key ends with what it holds.
 -- Needs    call, now, limit, channel, and the keys by name
@@ -67,7 +67,7 @@ local function hand_over(used)
     local ends = alive_until(first)
     if ends > now then
       local token, weight, who = match(first, '^(%x+) (%d+) %d+ (.*)$')
-      if used + weight > limit then break end
+      if used > 0 and used + weight > limit then break end
       local lasts = ends - now + 999
       call('ZADD', holders, ends, format('%s %s -%.0f %.0f %s', token, weight, now, (lasts - lasts % 1000) / 1000, who))
       call('PUBLISH', channel .. sub(token, 1, 16), '+' .. token)

@@ -17,6 +17,7 @@ constexpr char program_notes[] = R"(Examples:
   weir serve --listen 127.0.0.1:8080 --upstream http://127.0.0.1:9000 --limit 100/1m
   weir serve --config weir.json
   weir check --user alice --endpoint /v1/chat --limit 10/1m
+  weir lock run nightly-report -- ./report.sh
   weir config check weir.json
   weir doctor
 
@@ -94,6 +95,33 @@ constexpr char circuit_set_notes[] = R"(Examples:
   weir circuit auto api
 
 Holds over the whole fleet, and is kept with who and why. What was open by hand is tried by probes first when it ends.)";
+
+constexpr char lock_run_notes[] = R"(Examples:
+  weir lock run nightly-report -- /usr/local/bin/report
+  weir lock run deploy --wait 10m --ttl 1m -- ./deploy.sh production
+  weir lock run import --limit 3 --wait forever -- ./import.sh      at most three at once
+  */5 * * * *  weir lock run poll --busy-exit-code 0 -- poll         in a crontab: busy is no error
+
+Runs the command while it holds the lock, over all machines that share the Redis. WEIR_FENCE in its environment grows
+with each grant; where it is written to, compare it. If the lock is lost, the command and all it started get TERM, and
+KILL at the end of --grace.
+
+Exit codes: that of the command, or 128 and the signal that ended it; 1 (or --busy-exit-code) somebody else holds the
+lock, 2 Redis cannot be asked, 126 and 127 the command cannot be run.)";
+
+constexpr char lock_show_notes[] = R"(Examples:
+  weir lock list
+  weir lock show deploy --json
+
+Exit codes of show: 0 somebody holds it, 1 nobody, 2 error.)";
+
+constexpr char lock_break_notes[] = R"(Example:
+  weir lock break deploy
+
+Takes the lock from whoever holds it and gives it to the next who waits. Who held it is told at once, and loses it; what
+he still writes carries an older fence.
+
+Exit codes: 0 somebody held it, 1 nobody, 2 error.)";
 
 /// Where the parsed command ends up: the callback of the subcommand that was chosen fills it.
 using chosen = std::optional<invocation>;
@@ -275,6 +303,52 @@ void add_circuit(CLI::App& parent, chosen& result) {
     set("auto", "Give it back to itself");
 }
 
+void add_lock_run(CLI::App& parent, chosen& result) {
+    auto options = std::make_shared<lock_run_options>();
+    auto* app = add_command(parent, result, "run", "Run a command under a lock", options, lock_run_notes);
+    app->add_option("NAME", options->name, "The lock")->required();
+    app->add_option("COMMAND", options->command, "What is run, after --")->required();
+    app->add_option("--ttl", options->ttl, "How long Redis keeps the lock once this machine is gone")
+        ->type_name("DURATION")
+        ->capture_default_str();
+    app->add_option("--wait", options->wait, "How long to wait for it, or forever")
+        ->type_name("DURATION")
+        ->capture_default_str();
+    app->add_option("--grace", options->grace, "From TERM to KILL, if the lock is lost")
+        ->type_name("DURATION")
+        ->capture_default_str();
+    auto* shared = app->add_flag("--shared", options->shared, "With others that say --shared, and none that does not");
+    app->add_option("--limit", options->limit, "How many may hold it at once")
+        ->type_name("N")
+        ->check(CLI::Range(1, 1'000'000))
+        ->excludes(shared);
+    app->add_option("-E,--busy-exit-code", options->busy_exit_code, "If somebody else holds the lock")
+        ->type_name("N")
+        ->check(CLI::Range(0, 255))
+        ->capture_default_str();
+    app->add_option("--who", options->who, "For weir lock show (USER@HOST)")->type_name("NAME");
+    add_redis(*app, options->redis);
+    app->add_option("--key-prefix", options->key_prefix, "Stands before every key")->type_name("TEXT");
+}
+
+void add_lock(CLI::App& parent, chosen& result) {
+    auto* app = parent.add_subcommand("lock", "Run a command under a lock, or see who holds one");
+    app->require_subcommand(1);
+    add_lock_run(*app, result);
+    auto const add = [&](lock_options::action what, char const* name, char const* description, char const* notes) {
+        auto options = std::make_shared<lock_options>();
+        options->what = what;
+        auto* command = add_command(*app, result, name, description, options, notes);
+        if (what != lock_options::action::list)
+            command->add_option("NAME", options->name, "The lock")->required();
+        add_redis(*command, options->redis);
+        command->add_option("--key-prefix", options->key_prefix, "Stands before every key")->type_name("TEXT");
+    };
+    add(lock_options::action::list, "list", "All locks that are held or waited for", lock_show_notes);
+    add(lock_options::action::show, "show", "One lock: who holds it, who waits", lock_show_notes);
+    add(lock_options::action::break_open, "break", "Take it from whoever holds it", lock_break_notes);
+}
+
 /// The words of CLI11's complaint, in one line.
 std::string complaint(CLI::ParseError const& error) {
     std::string text = error.what();
@@ -311,7 +385,7 @@ std::optional<std::string> unknown_command(CLI::App const& app, int argc, char c
 
 std::optional<invocation> parse_arguments(int argc, char const* const* argv) {
     chosen result;
-    CLI::App app("Weir: rate limits for services, kept in Redis", "weir");
+    CLI::App app("Weir: rate limits, circuit breakers and locks for services, kept in Redis", "weir");
     app.footer(program_notes);
     app.set_version_flag("-V,--version", version_text());
     app.set_help_all_flag("--help-all", "Print the help of all commands and exit");
@@ -324,6 +398,7 @@ std::optional<invocation> parse_arguments(int argc, char const* const* argv) {
     add_config_commands(app, result);
     add_doctor(app, result);
     add_circuit(app, result);
+    add_lock(app, result);
     try {
         app.parse(argc, argv);
     } catch (CLI::Success const& answer) { // --help and --version

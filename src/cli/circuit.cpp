@@ -1,19 +1,15 @@
 #include "cli/commands.hpp"
 #include "cli/json_text.hpp"
+#include "cli/redis_questions.hpp"
 #include "cli/redis_session.hpp"
 #include "config/values.hpp"
 
 #include <weir/circuit/script.hpp>
 
-#include <boost/asio/redirect_error.hpp>
-#include <boost/asio/use_awaitable.hpp>
-
 #include <algorithm>
-#include <array>
 #include <cstdlib>
 #include <iostream>
 #include <map>
-#include <unistd.h>
 
 namespace weir::cli {
 namespace {
@@ -22,22 +18,6 @@ using nlohmann::ordered_json;
 using fields = std::map<std::string, std::string, std::less<>>;
 
 constexpr std::chrono::seconds default_timeout{1};
-
-asio::awaitable<error_code> execute(redis::client& client, redis::command const& what, redis::reply_sink& into) {
-    error_code ec;
-    co_await client.async_exec(what, into, {}, asio::redirect_error(asio::use_awaitable, ec));
-    co_return ec;
-}
-
-/// One command; an error is thrown with its remedy.
-void ask(redis_session& session, redis::command const& what, redis::reply_sink& into) {
-    if (auto const ec = session.run(execute(session.client(), what, into)))
-        throw redis_failure(ec, session.client().last_error_text(), session.where());
-}
-
-key_layout layout_of(redis_session const& session) {
-    return session.where().topology == redis::topology::cluster ? key_layout::cluster : key_layout::standalone;
-}
 
 std::int64_t number(fields const& of, std::string_view name) {
     auto const found = of.find(name);
@@ -62,22 +42,6 @@ fields read_hash(redis_session& session, std::string const& key) {
     redis::flat_reply reply;
     ask(session, redis::command().start(2).arg("HGETALL").key(key), reply);
     return pairs_of(reply, 1, reply.nodes().size() - 1);
-}
-
-std::int64_t server_time(redis_session& session) {
-    redis::flat_reply reply;
-    ask(session, redis::command("TIME"), reply);
-    if (reply.nodes().size() != 3)
-        throw failure("unexpected_reply", "TIME has an answer of another shape", "is it a Redis at all?");
-    auto const part = [&](std::size_t i) {
-        return std::strtoll(std::string(reply.text(reply.nodes()[i])).c_str(), nullptr, 10);
-    };
-    return part(1) * 1'000'000 + part(2);
-}
-
-std::string ago(std::int64_t microseconds) {
-    return config::format_duration(
-        std::chrono::milliseconds{std::max<std::int64_t>(microseconds, 0) / 1'000'000 * 1000});
 }
 
 ordered_json tripped_json(fields const& of) {
@@ -108,9 +72,9 @@ void print_circuit(std::string const& name, fields const& of, std::int64_t now) 
         std::cout << " (Redis knows nothing of it)\n";
         return;
     }
-    std::cout << " for " << ago(now - number(of, "since"));
+    std::cout << " for " << seconds_text(now - number(of, "since"));
     if (auto const until = number(of, "until"); until > 0)
-        std::cout << ", for " << ago(until - now) << " more";
+        std::cout << ", for " << seconds_text(until - now) << " more";
     if (auto const who = text(of, "who"); !who.empty())
         std::cout << ", set by " << who << (text(of, "note").empty() ? "" : ": " + text(of, "note"));
     std::cout << "; " << number(of, "calls") << " calls, " << number(of, "failures") << " failures, "
@@ -122,7 +86,7 @@ void print_tripped(fields const& of, std::int64_t now) {
     if (!why.is_object())
         return;
     auto const at = std::strtoll(why.value("at", "0").c_str(), nullptr, 10);
-    std::cout << "  last opened " << ago(now - at) << " ago: " << why.value("reason", "") << ", "
+    std::cout << "  last opened " << seconds_text(now - at) << " ago: " << why.value("reason", "") << ", "
               << why.value("failures", 0) << " failures and " << why.value("slow", 0) << " slow of "
               << why.value("calls", 0) << " calls, seen by " << why.value("votes", 0) << " of "
               << why.value("voters", 0) << " instances\n";
@@ -150,39 +114,18 @@ std::vector<fields> read_history(redis_session& session, std::string const& key)
 void print_history(std::vector<fields> const& history, std::int64_t now) {
     for (auto const& each : history) {
         auto const at = std::strtoll(text(each, "id").c_str(), nullptr, 10) * 1000;
-        std::cout << "  " << ago(now - at) << " ago: " << text(each, "from") << " -> " << text(each, "to") << ", "
-                  << text(each, "reason");
+        std::cout << "  " << seconds_text(now - at) << " ago: " << text(each, "from") << " -> " << text(each, "to")
+                  << ", " << text(each, "reason");
         if (auto const who = text(each, "who"); !who.empty())
             std::cout << " (" << who << (text(each, "note").empty() ? "" : ": " + text(each, "note")) << ')';
         std::cout << '\n';
     }
 }
 
-std::vector<std::string> find_circuits(redis_session& session, std::string const& prefix) {
-    if (layout_of(session) == key_layout::cluster)
-        throw failure("usage", "the circuits of a cluster cannot be listed", "name one: weir circuit show NAME");
-    std::vector<std::string> names;
-    std::string cursor = "0";
-    auto const begin = prefix + "circuit:";
-    do {
-        redis::flat_reply reply;
-        ask(session, redis::command("SCAN", cursor, "MATCH", begin + "*", "COUNT", 1000, "TYPE", "hash"), reply);
-        auto const& nodes = reply.nodes();
-        if (nodes.size() < 3)
-            throw failure("unexpected_reply", "SCAN has an answer of another shape", "is it a Redis at all?");
-        cursor = reply.text(nodes[1]);
-        for (std::size_t i = 3; i < nodes.size(); ++i)
-            names.emplace_back(reply.text(nodes[i]).substr(begin.size()));
-    } while (cursor != "0");
-    std::sort(names.begin(), names.end());
-    names.erase(std::unique(names.begin(), names.end()), names.end());
-    return names;
-}
-
 int list(redis_session& session, circuit_options const& options, bool json) {
     auto const now = server_time(session);
     ordered_json all = ordered_json::array();
-    for (auto const& name : find_circuits(session, options.key_prefix)) {
+    for (auto const& name : find_names(session, options.key_prefix + "circuit:", "hash", "circuits")) {
         auto const of = read_hash(session, options.key_prefix + "circuit:" + name);
         if (json)
             all.push_back(circuit_json(name, of, now));
@@ -213,13 +156,6 @@ int show(redis_session& session, circuit_options const& options, bool json) {
         print_history(history, now);
     }
     return exit_yes;
-}
-
-std::string default_who() {
-    std::array<char, 256> host{};
-    ::gethostname(host.data(), host.size() - 1);
-    auto const* const user = std::getenv("USER");
-    return std::string(user ? user : "uid " + std::to_string(::getuid())) + "@" + host.data();
 }
 
 int set(redis_session& session, circuit_options const& options, bool json) {

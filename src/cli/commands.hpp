@@ -16,5 +16,7 @@ int run_command(config_check_options const& options, bool json);
 int run_command(config_show_options const& options, bool json);
 int run_command(doctor_options const& options, bool json);
 int run_command(circuit_options const& options, bool json);
+int run_command(lock_run_options const& options, bool json);
+int run_command(lock_options const& options, bool json);
 
 } // namespace weir::cli

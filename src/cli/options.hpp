@@ -94,9 +94,36 @@ struct circuit_options {
     std::string key_prefix;
 };
 
+struct lock_run_options {
+    std::string name;
+    std::vector<std::string> command;
+    std::string ttl = "30s";
+    /// "forever" waits without end.
+    std::string wait = "0s";
+    /// From TERM to KILL, where the lock is lost.
+    std::string grace = "5s";
+    /// With others that say so, too, and with none that does not.
+    bool shared = false;
+    /// How many may hold it at once; 0: one, and `shared` counts.
+    std::uint32_t limit = 0;
+    int busy_exit_code = 1;
+    std::string who;
+    std::string redis;
+    std::string key_prefix;
+};
+
+struct lock_options {
+    enum class action { list, show, break_open };
+    action what = action::list;
+    std::string name;
+    std::string redis;
+    std::string key_prefix;
+};
+
 using command_options =
     std::variant<serve_options, demo_options, check_options, limit_peek_options, limit_reset_options,
-                 limit_refund_options, config_check_options, config_show_options, doctor_options, circuit_options>;
+                 limit_refund_options, config_check_options, config_show_options, doctor_options, circuit_options,
+                 lock_run_options, lock_options>;
 
 /// A command and how to answer.
 struct invocation {

@@ -41,11 +41,12 @@ TEST_F(lock_mutex, behaviour_2_fences_of_a_name_strictly_increase) {
 TEST_F(lock_mutex, behaviour_3_reentry_and_extension_keep_the_fence) {
     lock_instance one(io, server.url());
     lock_try outer, inner, stranger;
-    ASSERT_FALSE(take(outer, one.locks, "job", {.owner = "task"}));
+    int const task = 0, another = 0;
+    ASSERT_FALSE(take(outer, one.locks, "job", {.owner = &task}));
     auto const fence = outer.lease.fence();
-    ASSERT_FALSE(take(inner, one.locks, "job", {.owner = "task"}));
+    ASSERT_FALSE(take(inner, one.locks, "job", {.owner = &task}));
     EXPECT_EQ(inner.lease.fence(), fence);
-    EXPECT_EQ(take(stranger, one.locks, "job", {.owner = "another"}), errc::lock_busy);
+    EXPECT_EQ(take(stranger, one.locks, "job", {.owner = &another}), errc::lock_busy);
     EXPECT_FALSE(extend(inner));
     EXPECT_EQ(outer.lease.fence(), fence);
     EXPECT_FALSE(give(outer));

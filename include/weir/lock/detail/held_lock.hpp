@@ -45,7 +45,7 @@ public:
     WEIR_DECL void extend(handler done) override;
 
     std::string const& token() const noexcept { return demand_.token; }
-    std::string const& owner_name() const noexcept { return how_.owner; }
+    void const* owner() const noexcept { return how_.owner; }
     bool attempting() const noexcept { return stage_ == stage::attempting; }
 
 private:

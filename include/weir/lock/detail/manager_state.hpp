@@ -57,7 +57,7 @@ private:
     std::uint64_t known_fence_ = 0;
     // By the second half of their tokens.
     std::unordered_map<std::uint64_t, held_lock*> live_;
-    std::map<std::pair<std::string, std::string>, held_lock*> owned_;
+    std::map<std::pair<std::string, void const*>, held_lock*> owned_;
     std::optional<redis::client> durable_;
     redis::subscription subscription_;
     manager_statistics counts_;

@@ -78,8 +78,6 @@ WEIR_DECL void held_lock::act(attempt::step what, time_point now) {
 WEIR_DECL void held_lock::ask(time_point) {
     ++owner_->counts().asked;
     calls_.acquire(command_, demand_, owner_->known_fence(), *owner_->options().code->acquire);
-    if (how_.durable != durability::none)
-        connects_before_ = client().stats().connects;
     client().async_exec(command_, reply_, {}, [self = held_lock_ptr(this)](error_code ec) { self->on_answer(ec); });
     arm(attempt_.wake_at());
 }
@@ -125,7 +123,7 @@ WEIR_DECL void held_lock::finish(error_code ec, held_ptr lock) {
 
 WEIR_DECL void held_lock::obtained(time_point now) {
     fence_ = attempt_.fence();
-    clock_.granted(attempt_.sent());
+    clock_.granted(owner_->options().fault == known_fault::deadline_from_answer ? now : attempt_.sent());
     if (how_.durable == durability::none)
         return hold(now);
     stage_ = stage::confirming;
@@ -137,6 +135,7 @@ WEIR_DECL void held_lock::obtained(time_point now) {
 /// WAIT says how many replicas have what this connection wrote before: worth nothing on another connection.
 WEIR_DECL void held_lock::confirm() {
     auto const needed = how_.durable == durability::one ? 1u : (how_.replicas + 1) / 2;
+    connects_before_ = client().stats().connects; // the answer came by the present one
     auto const most = std::max(how_.ttl / 3, std::chrono::milliseconds{1});
     command_.clear().start(3).arg("WAIT").arg(needed).arg(most.count());
     client().async_exec(command_, reply_, {.timeout = most + client().options().timeout},
@@ -213,8 +212,6 @@ WEIR_DECL void held_lock::renew(time_point now) {
     renewal_sent_ = now;
     next_renewal_ = time_point::max();
     calls_.extend(command_, demand_, fence_, *owner_->options().code->extend);
-    if (how_.durable != durability::none)
-        connects_before_ = client().stats().connects;
     client().async_exec(command_, reply_, {.idempotent = true},
                         [self = held_lock_ptr(this)](error_code ec) { self->on_renewed(ec); });
 }

@@ -68,7 +68,7 @@ WEIR_DECL cancellable* manager_state::start(std::string_view name, lock_options 
     }
     demand wanted;
     wanted.token = next_token();
-    wanted.who = how.who.empty() ? options_.who : how.who;
+    wanted.who = options_.who;
     wanted.weight = what.weight;
     wanted.limit = what.limit;
     wanted.lasts = how.ttl;
@@ -89,19 +89,19 @@ WEIR_DECL held_lock_ptr manager_state::find(std::string_view token) const {
 WEIR_DECL void manager_state::forget(held_lock& lock) noexcept { live_.erase(*second_half(lock.token())); }
 
 WEIR_DECL held_lock* manager_state::held_by(std::string_view name, lock_options const& how, portion what) {
-    if (how.owner.empty())
+    if (!how.owner)
         return nullptr;
     auto const found = owned_.find({std::string(name), how.owner});
     return found != owned_.end() && found->second->enter(what) ? found->second : nullptr;
 }
 
 WEIR_DECL void manager_state::own(held_lock& lock) {
-    if (!lock.owner_name().empty())
-        owned_.insert_or_assign({lock.name(), lock.owner_name()}, &lock);
+    if (lock.owner())
+        owned_.insert_or_assign({lock.name(), lock.owner()}, &lock);
 }
 
 WEIR_DECL void manager_state::disown(held_lock& lock) noexcept {
-    if (lock.owner_name().empty())
+    if (!lock.owner())
         return;
     for (auto each = owned_.begin(); each != owned_.end(); ++each)
         if (each->second == &lock) {
@@ -136,6 +136,8 @@ WEIR_DECL void manager_state::on_message(redis::message const& what) noexcept {
 
 /// An offer may have been missed: all who wait look again.
 WEIR_DECL void manager_state::on_gap() noexcept {
+    if (options_.fault == known_fault::no_second_look)
+        return;
     std::vector<held_lock_ptr> waiting;
     for (auto const& [token, lock] : live_)
         if (lock->attempting())

@@ -1,0 +1,153 @@
+#include "cli/commands.hpp"
+#include "cli/json_text.hpp"
+#include "cli/redis_questions.hpp"
+
+#include <weir/lock/script.hpp>
+
+#include <algorithm>
+#include <iostream>
+#include <map>
+
+namespace weir::cli {
+namespace {
+
+using nlohmann::ordered_json;
+
+constexpr std::chrono::seconds default_timeout{1};
+
+struct holder {
+    lock::member who;
+    /// By the server's clock, in microseconds; of one who waits, when he came.
+    std::int64_t at = 0;
+};
+
+struct lock_view {
+    std::vector<holder> holders, waiters;
+};
+
+/// Members of a sorted set, as `read` understands them, with their scores.
+template <class Read>
+std::vector<holder> read_members(redis_session& session, std::string const& key, Read const& read) {
+    redis::flat_reply reply;
+    ask(session, redis::command().start(5).arg("ZRANGE").key(key).arg(0).arg(-1).arg("WITHSCORES"), reply);
+    std::vector<holder> result;
+    auto const& nodes = reply.nodes();
+    for (std::size_t i = 1; i + 1 < nodes.size(); i += 2) {
+        auto const member = read(reply.text(nodes[i]));
+        auto const score = std::strtoll(std::string(reply.text(nodes[i + 1])).c_str(), nullptr, 10);
+        if (member)
+            result.push_back({*member, score});
+    }
+    return result;
+}
+
+lock_view read_lock(redis_session& session, lock::script_calls const& calls, std::int64_t now) {
+    lock_view view{read_members(session, calls.key(), lock::read_holder),
+                   read_members(session, calls.queue_key(), lock::read_waiter)};
+    std::erase_if(view.holders, [&](auto const& each) { return each.at <= now; });
+    return view;
+}
+
+ordered_json lock_json(std::string const& name, lock_view const& view, std::int64_t now) {
+    ordered_json result{{"name", name}, {"holders", ordered_json::array()}, {"waiters", ordered_json::array()}};
+    for (auto const& each : view.holders) {
+        ordered_json one{{"who", each.who.who}, {"fence", each.who.fence}, {"expires_in_ms", (each.at - now) / 1000}};
+        if (each.who.weight > 1)
+            one["weight"] = each.who.weight;
+        if (each.who.fence == 0)
+            one["offered"] = true;
+        result["holders"].push_back(std::move(one));
+    }
+    for (auto const& each : view.waiters)
+        result["waiters"].push_back(
+            {{"who", each.who.who}, {"waits_ms", std::max<std::int64_t>(now - each.at, 0) / 1000}});
+    return result;
+}
+
+void print_lock(std::string const& name, lock_view const& view, std::int64_t now, bool all) {
+    std::cout << name << ": ";
+    if (view.holders.empty())
+        std::cout << "free";
+    for (auto const& each : view.holders) {
+        std::cout << (&each == view.holders.data() ? "" : ", ") << (each.who.fence ? "held by " : "offered to ")
+                  << each.who.who;
+        if (each.who.weight > 1 && each.who.weight < lock::max_limit)
+            std::cout << " (" << each.who.weight << " permits)";
+        if (each.who.fence)
+            std::cout << ", fence " << each.who.fence;
+        std::cout << ", for " << seconds_text(each.at - now + 999'999) << " unless renewed";
+    }
+    if (!view.waiters.empty())
+        std::cout << "; " << view.waiters.size() << (view.waiters.size() == 1 ? " waits" : " wait");
+    std::cout << '\n';
+    if (all)
+        for (auto const& each : view.waiters)
+            std::cout << "  waits for " << seconds_text(now - each.at) << ": " << each.who.who << '\n';
+}
+
+int list(redis_session& session, lock_options const& options, bool json) {
+    auto const now = server_time(session);
+    std::string begin;
+    append_lock_key(begin, options.key_prefix, key_part(), key_layout::standalone);
+    auto names = find_names(session, begin, "zset", "locks");
+    for (auto& name : names)
+        name = name.substr(0, name.find('#')); // where none holds it, some may wait
+    names.erase(std::unique(names.begin(), names.end()), names.end());
+    ordered_json all = ordered_json::array();
+    for (auto const& name : names) {
+        // A name is spelled as in its key: what is no letter, digit or one of "-._~/" in percent.
+        auto const holders = read_members(session, begin + name, lock::read_holder);
+        auto const waiters = read_members(session, begin + name + "#queue", lock::read_waiter);
+        lock_view const view{holders, waiters};
+        if (json)
+            all.push_back(lock_json(name, view, now));
+        else
+            print_lock(name, view, now, false);
+    }
+    if (json)
+        std::cout << json_text(all);
+    return exit_yes;
+}
+
+int show(redis_session& session, lock_options const& options, bool json) {
+    lock::script_calls const calls(options.key_prefix, options.name, layout_of(session));
+    auto const now = server_time(session);
+    auto const view = read_lock(session, calls, now);
+    if (json)
+        std::cout << json_text(lock_json(options.name, view, now));
+    else
+        print_lock(options.name, view, now, true);
+    return view.holders.empty() ? exit_no : exit_yes;
+}
+
+int break_open(redis_session& session, lock_options const& options, bool json) {
+    lock::script_calls const calls(options.key_prefix, options.name, layout_of(session));
+    redis::command command;
+    redis::int_sink<1> reply(1);
+    calls.break_open(command, 1, *lock::production_scripts().break_open);
+    ask(session, command, reply);
+    if (json)
+        std::cout << json_text({{"name", options.name}, {"broken", reply[0]}});
+    else if (reply[0] > 0)
+        std::cout << options.name << ": taken from " << reply[0] << (reply[0] == 1 ? " holder\n" : " holders\n");
+    else
+        std::cout << options.name << ": nobody held it\n";
+    return reply[0] > 0 ? exit_yes : exit_no;
+}
+
+} // namespace
+
+int run_command(lock_options const& options, bool json) {
+    redis_session session(redis_address(options.redis), default_timeout, lock::scripts());
+    switch (options.what) {
+    case lock_options::action::list:
+        return list(session, options, json);
+    case lock_options::action::show:
+        return show(session, options, json);
+    case lock_options::action::break_open:
+        return break_open(session, options, json);
+    }
+    return exit_error;
+}
+
+} // namespace weir::cli
