@@ -40,6 +40,8 @@ std::unique_ptr<server> start(config::config const& settings, proxy::server cons
         all.push_back({"accepting", !of.draining(), "draining"});
         if (limited)
             all.push_back({"redis", metrics::redis_up(*of.counters()), "not connected to Redis"});
+        for (auto const& each : of.upstream_states())
+            all.push_back({"upstream " + each.name, each.ready, "no target is well"});
         return all;
     };
     return std::make_unique<server>(std::move(how));

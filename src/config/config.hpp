@@ -99,9 +99,64 @@ struct target {
     std::string text;
 };
 
+/// How the target of a request is chosen.
+enum class balance { round_robin, least_request, consistent_hash };
+
+/// What makes the key of `balance::consistent_hash`.
+struct hash_source {
+    enum class type { ip, path, header };
+    type from = type::ip;
+    /// Lower case, for `header`; without it the address is the key.
+    std::string header;
+};
+
+/// When a request that may be repeated is sent once more.
+struct retry_settings {
+    /// How often a request is sent at most.
+    unsigned attempts = 1;
+    /// Of the requests, this share may be repeated.
+    double budget = 0.2;
+    /// Answers that are not passed on as long as there is an attempt left; all answers are where it is empty.
+    std::vector<unsigned> statuses;
+};
+
+struct health_settings {
+    std::string path;
+    milliseconds interval{5000};
+    milliseconds timeout{2000};
+    /// So many in a row.
+    unsigned unhealthy_after = 2;
+    unsigned healthy_after = 2;
+};
+
+struct ejection_settings {
+    /// Failures in a row; 0: never.
+    unsigned after = 5;
+    milliseconds lasts{10000};
+    double max_share = 0.5;
+};
+
+struct fallback_answer {
+    unsigned status = 200;
+    std::string content_type = "application/json";
+    std::string body;
+};
+
+inline constexpr std::size_t max_targets = 64;
+
 struct upstream {
     std::string name;
+    /// At most `max_targets`.
     std::vector<target> targets;
+    config::balance balance = config::balance::round_robin;
+    hash_source hash_key;
+    retry_settings retries;
+    std::optional<health_settings> health;
+    ejection_settings ejection;
+    /// What is answered instead of 502, 503 and 504 where there is no answer; one of them or none.
+    std::optional<fallback_answer> fallback;
+    /// Index into `upstreams`.
+    std::optional<std::size_t> fallback_upstream;
     milliseconds connect_timeout{1000};
     milliseconds first_byte_timeout{30000};
     milliseconds idle_timeout{60000};

@@ -265,8 +265,13 @@ void check_limits(config const& value, std::vector<issue>& issues) {
 }
 
 void check_unused_upstreams(config const& value, std::vector<issue>& issues) {
+    auto const falls_back = [&](std::size_t i) {
+        return std::any_of(value.upstreams.begin(), value.upstreams.end(),
+                           [&](upstream const& u) { return u.fallback_upstream == i; });
+    };
     for (std::size_t i = 0; i < value.upstreams.size(); ++i)
-        if (std::none_of(value.routes.begin(), value.routes.end(), [&](route const& r) { return r.upstream == i; }))
+        if (!falls_back(i) &&
+            std::none_of(value.routes.begin(), value.routes.end(), [&](route const& r) { return r.upstream == i; }))
             issues.push_back({severity::warning, "/upstreams" + pointer_step(value.upstreams[i].name), 0, 0,
                               "no route leads to this upstream"});
 }

@@ -312,11 +312,11 @@ void read_circuits(reader& in, node const& v, config& out) {
 }
 
 void read_upstreams(reader& in, node const& v, config& out) {
-    read_map(in, v, [&](member const& m) {
-        auto& u = out.upstreams.emplace_back();
-        u.name = m.key;
-        read_upstream(in, m.value, out, u);
-    });
+    // Their names first, since one may fall back to another.
+    for (auto const& m : v.members)
+        out.upstreams.emplace_back().name = m.key;
+    std::size_t next = 0;
+    read_map(in, v, [&](member const& m) { read_upstream(in, m.value, out, out.upstreams[next++]); });
 }
 
 void read_routes(reader& in, node const& v, config& out) {

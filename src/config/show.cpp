@@ -121,7 +121,9 @@ json show_circuit(circuit_breaker const& value) {
 json show_upstream(config const& whole, upstream const& value) {
     json shown;
     shown["targets"] = show_list(value.targets, [](target const& t) { return "http://" + t.text; });
-    shown["balance"] = "round_robin";
+    shown["balance"] = format_balance(value.balance);
+    if (value.balance == balance::consistent_hash)
+        shown["hash_key"] = format_hash_source(value.hash_key);
     shown["timeouts"] = {{"connect", format_duration(value.connect_timeout)},
                          {"first_byte", format_duration(value.first_byte_timeout)},
                          {"idle", format_duration(value.idle_timeout)}};
@@ -129,6 +131,25 @@ json show_upstream(config const& whole, upstream const& value) {
         shown["circuit"] = whole.circuits.at(*value.circuit).name;
     if (value.target_circuit)
         shown["target_circuit"] = whole.circuits.at(*value.target_circuit).name;
+    if (value.retries.attempts > 1)
+        shown["retries"] = {{"attempts", value.retries.attempts},
+                            {"budget", value.retries.budget},
+                            {"statuses", value.retries.statuses}};
+    if (value.health)
+        shown["health"] = {{"path", value.health->path},
+                           {"interval", format_duration(value.health->interval)},
+                           {"timeout", format_duration(value.health->timeout)},
+                           {"unhealthy_after", value.health->unhealthy_after},
+                           {"healthy_after", value.health->healthy_after}};
+    shown["ejection"] = {{"after", value.ejection.after},
+                         {"for", format_duration(value.ejection.lasts)},
+                         {"max_share", value.ejection.max_share}};
+    if (value.fallback_upstream)
+        shown["fallback"] = {{"upstream", whole.upstreams.at(*value.fallback_upstream).name}};
+    else if (value.fallback)
+        shown["fallback"] = {{"status", value.fallback->status},
+                             {"content_type", value.fallback->content_type},
+                             {"body", value.fallback->body}};
     return shown;
 }
 

@@ -120,6 +120,11 @@ constexpr std::array outage_policies{
     word<weir::on_redis_failure>{"open", weir::on_redis_failure::open},
     word<weir::on_redis_failure>{"closed", weir::on_redis_failure::closed},
 };
+constexpr std::array balances{
+    word<balance>{"round_robin", balance::round_robin},
+    word<balance>{"least_request", balance::least_request},
+    word<balance>{"consistent_hash", balance::consistent_hash},
+};
 constexpr std::array header_styles{
     word<rate_limit_headers>{"draft11", rate_limit_headers::draft11},
     word<rate_limit_headers>{"legacy", rate_limit_headers::legacy},
@@ -354,6 +359,31 @@ per_part parse_per(std::string_view text) {
     if (text == "api_key" || text.starts_with("jwt:"))
         refuse_unsupported(text);
     throw value_error("unknown value " + in_quotes(text) + suggest_name(text, {"user", "ip", "*", "header:NAME"}));
+}
+
+balance parse_balance(std::string_view text) { return parse_word(text, balances); }
+std::string_view format_balance(balance value) noexcept { return format_word(value, balances); }
+
+hash_source parse_hash_source(std::string_view text) {
+    if (text == "ip")
+        return {hash_source::type::ip, {}};
+    if (text == "path")
+        return {hash_source::type::path, {}};
+    if (text.starts_with("header:"))
+        return {hash_source::type::header, parse_field_name(text.substr(7))};
+    throw value_error("unknown value " + in_quotes(text) + suggest_name(text, {"ip", "path", "header:NAME"}));
+}
+
+std::string format_hash_source(hash_source const& value) {
+    switch (value.from) {
+    case hash_source::type::path:
+        return "path";
+    case hash_source::type::header:
+        return "header:" + value.header;
+    case hash_source::type::ip:
+        break;
+    }
+    return "ip";
 }
 
 std::string format_per(per_part const& value) {

@@ -51,6 +51,13 @@ endpoint parse_endpoint(std::string_view text);
 /// `host:port`, with brackets around an IPv6 address.
 std::string format_endpoint(endpoint const& value);
 
+balance parse_balance(std::string_view text);
+std::string_view format_balance(balance value) noexcept;
+
+/// "ip", "path", "header:x-session-id".
+hash_source parse_hash_source(std::string_view text);
+std::string format_hash_source(hash_source const& value);
+
 /// "http://host[:port]". A path, a query, user information and https are errors.
 target parse_target(std::string_view url);
 

@@ -26,6 +26,12 @@ circuit_plan::circuit_plan(config::config const& config) {
         auto& whole = of_upstream.emplace_back();
         if (upstream.circuit)
             whole = add(config.circuits[*upstream.circuit].name, config.circuits[*upstream.circuit].how);
+        auto& each = of_targets.emplace_back();
+        if (!upstream.target_circuit)
+            continue;
+        auto const& what = config.circuits[*upstream.target_circuit];
+        for (auto const& target : upstream.targets)
+            each.push_back(add(what.name + '@' + target.text, what.how));
     }
 }
 

@@ -16,7 +16,8 @@
 namespace weir::proxy {
 
 /// The circuits that a configuration asks for: one for each upstream that names one, upstreams that name the same
-/// sharing it. Their order is that of `metrics::names::circuits`.
+/// sharing it; and one for each target where that is asked for, called `NAME@HOST:PORT`. Their order is that of
+/// `metrics::names::circuits`.
 struct circuit_plan {
     struct entry {
         std::string name;
@@ -28,6 +29,8 @@ struct circuit_plan {
     std::vector<entry> all;
     /// Index into `all`; one an upstream.
     std::vector<std::optional<std::size_t>> of_upstream;
+    /// The same for each target of an upstream; none where targets have no circuits.
+    std::vector<std::vector<std::size_t>> of_targets;
 
 private:
     std::size_t add(std::string name, circuit::settings const& how);

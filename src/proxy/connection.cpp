@@ -107,12 +107,9 @@ void connection::record() {
     route.requests[metrics::class_of(x.status)].increment();
     route.duration.observe(boot_clock::now() - x.started);
     if (x.forwarded != boot_clock::time_point{}) {
-        auto& upstream = counts.upstreams[services_->config.routes[x.route].upstream];
-        upstream.duration.observe(x.upstream_time);
+        counts.upstreams[x.upstream_index].duration.observe(x.upstream_time);
         if (x.first_byte != boot_clock::time_point{})
             route.time_to_first_byte.observe(x.first_byte - x.started);
-        if (x.upstream_error)
-            upstream.errors[*x.upstream_error].increment();
     }
     if (client_address_.key.empty())
         client_address_.key = peer_text_;

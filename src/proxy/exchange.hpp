@@ -63,7 +63,9 @@ struct exchange {
     /// Why the answer is our own, for the client and the log.
     std::string detail;
     upstream_handle upstream;
+    /// Of the circuit of the upstream as a whole, and of that of the target.
     circuit_leave leave;
+    circuit_leave target_leave;
     /// The request body on its way up, and the response on its way down.
     buffer_pool::block up;
     buffer_pool::block down;
@@ -75,7 +77,11 @@ struct exchange {
 
     // For the log and the metrics.
     unsigned status = 0;
+    /// How the last attempt failed.
     std::optional<metrics::upstream_error> upstream_error;
+    std::size_t upstream_index = 0;
+    /// Some of the request may have reached an upstream.
+    bool sent = false;
     std::uint64_t bytes_in = 0;
     std::uint64_t bytes_out = 0;
     std::string_view upstream_target;
@@ -91,6 +97,7 @@ struct exchange {
         response.reset();
         upstream.reset();
         leave.drop();
+        target_leave.drop();
         up.release();
         down.release();
         request_id.clear();
@@ -105,7 +112,7 @@ struct exchange {
         upstream_error.reset();
         target.path.clear();
         target.key.clear();
-        keep_alive = answered = false;
+        keep_alive = answered = sent = false;
         used = 0;
         surplus = {};
         status = 0;

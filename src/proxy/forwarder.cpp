@@ -25,30 +25,40 @@ forward_outcome connect_outcome(connect_failure why) noexcept {
     if (why == connect_failure::unresolved)
         return {forward_outcome::result::refuse, 502, "the name of the upstream cannot be resolved",
                 metrics::upstream_error::resolve};
-    return {forward_outcome::result::refuse, 502, "the upstream cannot be reached", metrics::upstream_error::connect,
-            why == connect_failure::own_side};
+    return {forward_outcome::result::refuse,  502,
+            "the upstream cannot be reached", metrics::upstream_error::connect,
+            why == connect_failure::own_side, nullptr};
 }
 
 } // namespace
 
-awaitable<forward_outcome> forwarder::run() {
-    if (auto const early = co_await collect_body(); early.what != result::done)
-        co_return early;
-    write_request_head(x_.upstream_head, x_.request, x_.target.path, x_.target.query, x_.target.has_query, from_, up_,
-                       x_.request_id, services_.ids);
-    x_.forwarded = boot_clock::now();
-    for (bool fresh = streaming_;; fresh = true) {
-        if (auto const failed = co_await open(fresh); failed.what != result::done) {
-            judge(failed);
-            co_return failed;
-        }
-        auto const outcome = streaming_ ? co_await stream_and_receive() : co_await send_and_receive();
+awaitable<forward_outcome> forwarder::run(upstream& to) {
+    to_ = &to;
+    if (!collected_) {
+        if (auto const early = co_await collect_body(); early.what != result::done)
+            co_return early;
+        write_request_head(x_.upstream_head, x_.request, x_.target.path, x_.target.query, x_.target.has_query, from_,
+                           up_, x_.request_id, services_.ids);
+        collected_ = true;
+        x_.forwarded = boot_clock::now();
+    }
+    begin_attempts();
+    for (bool fresh = streaming_;;) {
+        auto outcome = co_await open(fresh);
+        // Not one expression: g++ 12 runs both sides of a conditional whose result is assigned.
+        if (outcome.what == result::done && !streaming_)
+            outcome = co_await send_and_receive();
+        else if (outcome.what == result::done)
+            outcome = co_await stream_and_receive();
         client_.stop_watching();
         x_.upstream.reset();
+        fresh = true;
         if (outcome.what == result::stale)
             continue;
-        judge(outcome);
-        co_return outcome;
+        finish_attempt(outcome);
+        if (outcome.what == result::done || !prepare_another(outcome))
+            co_return outcome;
+        fresh = streaming_;
     }
 }
 
@@ -109,15 +119,18 @@ forward_outcome forwarder::collect_chunks(std::size_t at_hand) {
 }
 
 awaitable<forward_outcome> forwarder::open(bool fresh) {
-    auto const target = pool().next_target();
+    if (target_ == balancer::none)
+        if (auto const refused = choose_target(); refused.what != result::done)
+            co_return refused;
     if (!fresh)
-        x_.upstream = pool().take_idle(target, !is_idempotent(x_.request.verb));
+        x_.upstream = pool().take_idle(target_, !is_idempotent(x_.request.verb));
     if (!x_.upstream) {
-        auto const why = co_await pool().connect(target, x_.upstream);
+        auto const why = co_await pool().connect(target_, x_.upstream);
+        if (why == connect_failure::cancelled)
+            co_return client_left;
         if (why != connect_failure::none)
             co_return connect_outcome(why);
     }
-    x_.upstream_target = pool().target(x_.upstream->target()).text;
     co_return forward_outcome{};
 }
 
@@ -130,6 +143,7 @@ awaitable<forward_outcome> forwarder::send_and_receive() {
     auto const ec = co_await write_up(out);
     // An upstream that refuses a body may have answered before it closed: what it said is looked for all the same.
     nothing_sent_ = ec && out.size() == before;
+    x_.sent = x_.sent || !nothing_sent_;
     upload_broken_ = ec.failed();
     co_return co_await download();
 }
@@ -137,6 +151,7 @@ awaitable<forward_outcome> forwarder::send_and_receive() {
 awaitable<forward_outcome> forwarder::stream_and_receive() {
     using namespace asio::experimental::awaitable_operators;
     uploading_ = true;
+    x_.sent = true;
     auto const outcome = co_await (upload() && download_and_stop_upload());
     co_return outcome;
 }

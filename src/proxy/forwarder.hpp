@@ -20,6 +20,8 @@ struct forward_outcome {
         gone,
         /// A pooled connection turned out to be closed: once more on a fresh one. Never leaves the forwarder.
         stale,
+        /// The answer is one of those that are not passed on: once more. Never leaves the forwarder.
+        again,
     };
 
     result what = result::done;
@@ -29,6 +31,11 @@ struct forward_outcome {
     std::optional<metrics::upstream_error> kind;
     /// It failed for want of something on this side: a port, a descriptor.
     bool own_side = false;
+    /// The circuit that refused it, if one did; of those of all targets, that which is to be tried first.
+    guard* refused_by = nullptr;
+
+    /// The upstream gave no answer, or was not even asked.
+    bool unanswered() const noexcept { return what == result::refuse && (kind || refused_by); }
 };
 
 inline constexpr std::string_view client_closed_text = "the client closed the connection";
@@ -48,15 +55,24 @@ constexpr bool is_idempotent(boost::beast::http::verb method) noexcept {
 /// Lives for one request; belongs to its worker's thread.
 class forwarder {
 public:
-    forwarder(services& all, client_stream& client, exchange& x, client_info from) noexcept
+    /// `key` makes the choice of `balance::consistent_hash`.
+    forwarder(services& all, client_stream& client, exchange& x, client_info from, std::uint64_t key) noexcept
         : services_(all)
         , client_(client)
         , x_(x)
-        , from_(from) {}
+        , from_(from)
+        , key_(key) {}
     forwarder(forwarder const&) = delete;
     forwarder& operator=(forwarder const&) = delete;
 
-    awaitable<forward_outcome> run();
+    /// Sends the request to that upstream. May be called again, for another one, as long as repeatable().
+    awaitable<forward_outcome> run(upstream& to);
+
+    /// The request can be sent once more: it is at hand, and either was not sent or may be sent twice.
+    bool repeatable() const noexcept { return !streaming_ && (!x_.sent || is_idempotent(x_.request.verb)); }
+
+    /// It has begun with the request: what follows holds.
+    bool begun() const noexcept { return to_ != nullptr; }
 
     /// The request was read to its end, so that another one may follow on the connection.
     bool request_read() const noexcept { return request_body_.finished(); }
@@ -71,6 +87,8 @@ private:
     awaitable<forward_outcome> collect_body();
     awaitable<forward_outcome> collect_length(std::string_view at_hand);
     forward_outcome collect_chunks(std::size_t at_hand);
+    void begin_attempts();
+    forward_outcome choose_target();
     awaitable<forward_outcome> open(bool fresh);
     awaitable<forward_outcome> send_and_receive();
     awaitable<forward_outcome> stream_and_receive();
@@ -94,17 +112,32 @@ private:
 
     // What the circuit is told.
     void judge_head();
+    circuit::outcome verdict_on(forward_outcome const& how) const noexcept;
+    void finish_attempt(forward_outcome const& how);
     void judge(forward_outcome const& how);
 
-    config::upstream const& settings() const noexcept { return pool().settings(); }
-    upstream_pool& pool() const noexcept {
-        return services_.upstreams[services_.config.routes[x_.route].upstream]->pool;
-    }
+    // Whether there is another attempt.
+    bool prepare_another(forward_outcome const& after);
+    bool choose_another(forward_outcome const& after);
+    bool may_repeat();
+    bool wants_another(unsigned status);
+
+    config::upstream const& settings() const noexcept { return to_->settings(); }
+    upstream_pool& pool() const noexcept { return to_->pool; }
 
     services& services_;
     client_stream& client_;
     exchange& x_;
     client_info from_;
+    std::uint64_t key_;
+    upstream* to_ = nullptr;
+
+    // Of the attempts at one upstream.
+    unsigned attempts_ = 1;
+    std::size_t target_ = balancer::none;
+    target_set tried_ = 0;
+    boot_clock::time_point attempt_began_;
+    bool collected_ = false;
 
     body_reader request_body_;
     /// What of the request body is at hand, framing taken off.

@@ -45,8 +45,10 @@ awaitable<forward_outcome> forwarder::download() {
     if (head.what != result::done)
         co_return head;
     head_received_ = true;
-    if (x_.leave.held())
+    if (x_.leave.held() || x_.target_leave.held())
         judge_head();
+    if (wants_another(x_.response.status))
+        co_return forward_outcome{result::again, x_.response.status, {}, {}};
     co_return co_await relay_body();
 }
 

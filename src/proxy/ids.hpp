@@ -17,6 +17,8 @@ public:
             word = (std::uint64_t{seed()} << 32) | seed();
     }
 
+    std::uint64_t random() noexcept { return next(); }
+
     /// Appends `digits` random hexadecimal digits, not all of them zero (as W3C Trace Context demands).
     void append(std::string& out, std::size_t digits) {
         for (; digits > 16; digits -= 16)

@@ -1,21 +1,13 @@
 #include "proxy/proxied_connection.hpp"
 
-#include "proxy/forwarder.hpp"
-#include "proxy/head_writer.hpp"
-
 #include <boost/asio/socket_base.hpp>
 
-#include <algorithm>
-
 namespace weir::proxy {
+
 namespace {
 
-/// Whether the upstream may have got anything of the request.
-bool was_sent(exchange const& x) noexcept {
-    using metrics::upstream_error;
-    auto const kind = x.upstream_error;
-    return x.forwarded != boot_clock::time_point{} && kind != upstream_error::resolve &&
-           kind != upstream_error::connect && kind != upstream_error::connect_timeout;
+forward_outcome refused_by(upstream& by) noexcept {
+    return {forward_outcome::result::refuse, 503, {}, {}, false, by.circuit ? &*by.circuit : nullptr};
 }
 
 } // namespace
@@ -33,7 +25,7 @@ awaitable<bool> proxied_connection::serve() {
     }
     bool const again = co_await forward();
     if (services_->admission)
-        services_->admission->finish(x, was_sent(x));
+        services_->admission->finish(x, x.sent);
     co_return again;
 }
 
@@ -55,7 +47,7 @@ connection::verdict proxied_connection::check() {
     return {404, "no route takes this path"};
 }
 
-/// Leave to forward the request; false: it is refused, and the exchange says how.
+/// Leave to forward the request; false: it is refused.
 awaitable<bool> proxied_connection::ask_circuit(guard& of) {
     auto& x = *exchange_;
     if (of.decides_at_once()) {
@@ -68,35 +60,65 @@ awaitable<bool> proxied_connection::ask_circuit(guard& of) {
         co_return true;
     x.leave.drop();
     of.count_refusal();
-    auto const wait = std::chrono::ceil<std::chrono::seconds>(of.breaker().retry_after());
-    x.limit_fields.append("Retry-After: ");
-    append_number(x.limit_fields, static_cast<std::uint64_t>(std::max<std::int64_t>(wait.count(), 1)));
-    x.limit_fields.append("\r\n");
-    x.detail = "the circuit \"" + of.breaker().name() + "\" is " + std::string(to_string(of.breaker().now())) +
-               ": the upstream is not asked for a while";
     co_return false;
+}
+
+/// What makes the choice among the targets.
+std::uint64_t proxied_connection::balance_key(config::upstream const& of) const noexcept {
+    auto const& x = *exchange_;
+    switch (of.hash_key.from) {
+    case config::hash_source::type::path:
+        return hash_of(x.target.key);
+    case config::hash_source::type::header:
+        if (auto const* field = x.request.find(of.hash_key.header); field && !field->value.empty())
+            return hash_of(field->value);
+        break;
+    case config::hash_source::type::ip:
+        break;
+    }
+    return hash_of(client_address_.key);
 }
 
 awaitable<bool> proxied_connection::forward() {
     auto& x = *exchange_;
-    auto& upstream = *services_->upstreams[services_->config.routes[x.route].upstream];
-    if (upstream.circuit && !co_await ask_circuit(*upstream.circuit)) {
-        bool const keep = co_await skip_body();
-        co_return co_await refuse({503}, keep);
+    x.upstream_index = services_->config.routes[x.route].upstream;
+    auto& to = *services_->upstreams[x.upstream_index];
+    auto const& how = to.settings();
+    auto const key = how.balance == config::balance::consistent_hash ? balance_key(how) : 0;
+    forwarder way(*services_, client_, x, {peer_text_, client_address_.peer_trusted, !x.usages.empty()}, key);
+    forward_outcome outcome = refused_by(to);
+    if (!to.circuit || co_await ask_circuit(*to.circuit))
+        outcome = co_await way.run(to);
+    if (outcome.what == forward_outcome::result::done) {
+        x.upstream_time = boot_clock::now() - x.forwarded;
+        x.surplus = way.surplus();
+        unread_ = !way.request_read();
+        co_return x.keep_alive;
     }
-    forwarder way(*services_, client_, x, {peer_text_, client_address_.peer_trusted, !x.usages.empty()});
-    auto const outcome = co_await way.run();
+    if (outcome.unanswered() && (how.fallback || how.fallback_upstream))
+        co_return co_await fall_back(way, to, outcome);
+    co_return co_await conclude(way, outcome);
+}
+
+awaitable<bool> proxied_connection::conclude(forwarder& way, forward_outcome outcome) {
+    auto& x = *exchange_;
     if (x.forwarded != boot_clock::time_point{})
         x.upstream_time = boot_clock::now() - x.forwarded;
     x.upstream_error = outcome.kind;
     x.surplus = way.surplus();
-    unread_ = !way.request_read();
+    unread_ = way.begun() && !way.request_read();
     using result = forward_outcome::result;
     switch (outcome.what) {
     case result::done:
         co_return x.keep_alive;
-    case result::refuse:
-        co_return co_await refuse({outcome.status, outcome.reason}, x.keep_alive && way.request_read());
+    case result::refuse: {
+        if (outcome.refused_by)
+            outcome.refused_by->tell(x.limit_fields, x.detail);
+        bool keep = x.keep_alive && way.request_read();
+        if (!way.begun())
+            keep = co_await skip_body();
+        co_return co_await refuse({outcome.status, outcome.reason}, keep);
+    }
     case result::cut:
         unread_ = false;
         if (x.request.version == 10)
@@ -104,12 +126,43 @@ awaitable<bool> proxied_connection::forward() {
         break;
     case result::gone:
     case result::stale:
+    case result::again:
         unread_ = false;
         if (x.status == 0)
             x.status = client_closed;
         break;
     }
     co_return false;
+}
+
+awaitable<bool> proxied_connection::fall_back(forwarder& way, upstream& from, forward_outcome why) {
+    auto& x = *exchange_;
+    auto const& how = from.settings();
+    if (how.fallback) {
+        x.surplus = way.surplus();
+        unread_ = way.begun() && !way.request_read();
+        bool keep = x.keep_alive && way.request_read();
+        if (!way.begun())
+            keep = co_await skip_body();
+        if (x.detail.empty())
+            x.detail = why.reason.empty() ? "the circuit is open" : why.reason;
+        co_return co_await answer_instead(*how.fallback, keep);
+    }
+    if (way.begun() && !way.repeatable())
+        co_return co_await conclude(way, why);
+    x.upstream_index = *how.fallback_upstream;
+    auto& to = *services_->upstreams[x.upstream_index];
+    forward_outcome outcome = refused_by(to);
+    if (!to.circuit || co_await ask_circuit(*to.circuit))
+        outcome = co_await way.run(to);
+    co_return co_await conclude(way, outcome);
+}
+
+awaitable<bool> proxied_connection::answer_instead(config::fallback_answer const& with, bool keep) {
+    auto head = begin_answer(with.status, keep);
+    head.content_type = with.content_type;
+    write_answer(exchange_->reply, head, with.body);
+    co_return co_await send_reply();
 }
 
 void proxied_connection::reset_on_close() noexcept {

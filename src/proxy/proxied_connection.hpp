@@ -1,6 +1,7 @@
 #pragma once
 
 #include "proxy/connection.hpp"
+#include "proxy/forwarder.hpp"
 
 namespace weir::proxy {
 
@@ -13,6 +14,10 @@ private:
     awaitable<bool> serve() override;
     awaitable<bool> forward();
     awaitable<bool> ask_circuit(guard& of);
+    awaitable<bool> conclude(forwarder& way, forward_outcome outcome);
+    awaitable<bool> fall_back(forwarder& way, upstream& from, forward_outcome why);
+    awaitable<bool> answer_instead(config::fallback_answer const& with, bool keep);
+    std::uint64_t balance_key(config::upstream const& of) const noexcept;
     verdict check();
     void reset_on_close() noexcept;
 

@@ -7,6 +7,7 @@
 #include <sys/socket.h>
 
 #include <algorithm>
+#include <bit>
 #include <string>
 
 namespace weir::proxy {
@@ -147,6 +148,17 @@ void server::resolve_upstreams(edition& of) const {
                                                      ": " + ec.message() + ": its requests get 502 until it can be");
         }
     }
+}
+
+std::vector<server::upstream_state> server::upstream_states() const {
+    std::vector<upstream_state> all;
+    auto const& upstreams = edition_->config->upstreams;
+    for (std::size_t i = 0; i < upstreams.size(); ++i)
+        if (upstreams[i].health) {
+            auto const ill = std::popcount(edition_->ill[i].load(std::memory_order_relaxed));
+            all.push_back({upstreams[i].name, static_cast<std::size_t>(ill) < upstreams[i].targets.size()});
+        }
+    return all;
 }
 
 void server::begin_drain(std::chrono::milliseconds deadline) {

@@ -76,6 +76,15 @@ public:
 
     bool draining() const noexcept { return draining_.load(std::memory_order_relaxed); }
 
+    /// What is to be said of an upstream before traffic is sent here.
+    struct upstream_state {
+        std::string name;
+        /// Not all its targets are known to be ill.
+        bool ready = true;
+    };
+    /// Of those whose targets are asked for their health.
+    std::vector<upstream_state> upstream_states() const;
+
     /// Breaks everything off. Returns at once.
     void stop();
 

@@ -14,6 +14,7 @@
 #include <boost/smart_ptr/intrusive_ptr.hpp>
 #include <boost/smart_ptr/intrusive_ref_counter.hpp>
 
+#include <atomic>
 #include <memory>
 #include <optional>
 #include <string>
@@ -30,13 +31,16 @@ struct edition {
     explicit edition(std::shared_ptr<config::config const> c)
         : config(std::move(c))
         , routes(config->routes)
-        , circuits(*config) {}
+        , circuits(*config)
+        , ill(new std::atomic<target_set>[config->upstreams.size()] {}) {}
 
     std::shared_ptr<config::config const> config;
     router routes;
     circuit_plan circuits;
     /// For every upstream, one list a target.
     std::vector<std::vector<address_list>> addresses;
+    /// For every upstream, the targets that the health check has found ill.
+    std::unique_ptr<std::atomic<target_set>[]> const ill;
 };
 
 /// What one worker has for its life, whatever configuration is in effect. Belongs to that worker's thread.

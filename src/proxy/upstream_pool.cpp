@@ -84,18 +84,13 @@ upstream_handle upstream_pool::take_idle(std::size_t target, bool verified) {
 }
 
 awaitable<connect_failure> upstream_pool::connect(std::size_t target, upstream_handle& into) {
-    auto why = connect_failure::unresolved;
-    for (std::size_t i = 0; i < targets_.size(); ++i) {
-        why = co_await connect_to((target + i) % targets_.size(), into);
-        if (why == connect_failure::none || why == connect_failure::cancelled)
-            break;
-    }
+    auto const why = co_await try_addresses(target, into);
     if (why != connect_failure::none)
         into.reset();
     co_return why;
 }
 
-awaitable<connect_failure> upstream_pool::connect_to(std::size_t target, upstream_handle& into) {
+awaitable<connect_failure> upstream_pool::try_addresses(std::size_t target, upstream_handle& into) {
     auto& state = targets_[target];
     if ((state.is_name || state.addresses.empty()) && boot_clock::now() >= state.refresh_at)
         refresh(target);

@@ -55,7 +55,7 @@ using address_list = std::vector<tcp::endpoint>;
 address_list resolve_now(config::target const& t, error_code& ec);
 
 /// The keep-alive connections of one worker to one upstream: last in, first out per target, bounded, closed when they
-/// have been idle for too long; targets take turns.
+/// have been idle for too long.
 ///
 /// Thread safety: distinct objects: safe; shared objects: unsafe.
 class upstream_pool {
@@ -73,15 +73,12 @@ public:
     config::upstream const& settings() const noexcept { return settings_; }
     config::target const& target(std::size_t index) const noexcept { return settings_.targets[index]; }
 
-    /// The target whose turn it is.
-    std::size_t next_target() noexcept { return turn_++ % targets_.size(); }
-
     /// An idle connection to `target`, or null. With `verified`, one the upstream has not closed up to now: it costs a
     /// system call, and is for requests that may not be sent twice.
     upstream_handle take_idle(std::size_t target, bool verified);
 
-    /// Opens a connection to `target`, or to another one when that fails, into `into`, which is set while connecting so
-    /// that the caller can cancel by closing the socket. On failure `into` is null.
+    /// Opens a connection to `target` into `into`, which is set while connecting so that the caller can cancel by
+    /// closing the socket. On failure `into` is null.
     awaitable<connect_failure> connect(std::size_t target, upstream_handle& into);
 
     /// Takes back a connection on which a response has ended cleanly.
@@ -102,7 +99,7 @@ private:
         std::vector<upstream_handle> idle;
     };
 
-    awaitable<connect_failure> connect_to(std::size_t target, upstream_handle& into);
+    awaitable<connect_failure> try_addresses(std::size_t target, upstream_handle& into);
     void refresh(std::size_t target);
     void drop_idle(upstream_connection& connection) noexcept;
 
@@ -111,7 +108,6 @@ private:
     config::upstream const& settings_;
     asio::ip::basic_resolver<tcp, executor> resolver_;
     std::vector<target_state> targets_;
-    std::size_t turn_ = 0;
 };
 
 } // namespace weir::proxy

@@ -1,5 +1,6 @@
 #include "proxy/worker.hpp"
 
+#include "proxy/health_check.hpp"
 #include "proxy/proxied_connection.hpp"
 #include "service/service_connection.hpp"
 
@@ -79,9 +80,12 @@ services_ptr worker::make_services(std::shared_ptr<edition const> e) {
     auto const& plan = made->whole->circuits;
     for (std::size_t i = 0; i < config.upstreams.size(); ++i) {
         auto& each = *made->upstreams.emplace_back(
-            std::make_unique<upstream>(io_, parts_.wheel, config.upstreams[i], made->whole->addresses[i]));
+            std::make_unique<upstream>(io_, parts_.wheel, config.upstreams[i], made->whole->addresses[i],
+                                       made->whole->ill[i], counts_.upstreams[i], parts_.ids.random()));
         if (auto const c = plan.of_upstream[i])
             each.circuit = circuits_->get(plan.all[*c], counts_.circuits[*c]);
+        for (auto const c : plan.of_targets[i])
+            each.target_circuits.push_back(circuits_->get(plan.all[c], counts_.circuits[c]));
     }
     if (limiter_ && !config.limits.empty())
         made->admission.emplace(config, *limiter_, counts_, parts_.wheel, parts_.ids);
@@ -96,6 +100,8 @@ void worker::listen(tcp::acceptor::protocol_type protocol, int listening_socket,
 
 void worker::run() {
     asio::co_spawn(io_, tick_loop(), asio::detached);
+    if (index_ == 0)
+        start_health_checks(io_, parts_, parts_.now, log_);
     for (auto& each : entrances_)
         asio::co_spawn(io_, accept_loop(each), asio::detached);
     io_.run();

@@ -134,16 +134,15 @@ TEST(config_load, what_belongs_to_later_versions_is_refused_by_name_and_never_ig
     EXPECT_THAT(culprits(R"({"listen":[{"address":"127.0.0.1:0","tls":{}}],"locks":{},
             "identity":[{"jwt":{}},{"api_key":{}}],
             "limits":{"a":{"limit":1,"window":"1s","per":["jwt:sub"],"cost":1}},
-            "upstreams":{"api":{"targets":["http://a"],"balance":"least_request","retries":{},"health":{}}},
+            "upstreams":{"api":{"targets":["http://a"],"timeouts":{"total":"1s"},"tls":{}}},
             "routes":[{"name":"all","path":"/*","upstream":"api","lock":"session","limits":["a"]}]})"),
                 ElementsAre(HasSubstr("/listen/0/tls: not supported by this version"),
                             HasSubstr("/locks: not supported by this version"),
                             HasSubstr("/identity/0/jwt: not supported by this version"),
                             HasSubstr("/identity/1/api_key: not supported by this version"),
                             HasSubstr("/limits/a/per/0: \"jwt:sub\" is not supported by this version"),
-                            HasSubstr("/upstreams/api/balance: \"least_request\" is not supported by this version"),
-                            HasSubstr("/upstreams/api/retries: not supported by this version"),
-                            HasSubstr("/upstreams/api/health: not supported by this version"),
+                            HasSubstr("/upstreams/api/timeouts/total: not supported by this version"),
+                            HasSubstr("/upstreams/api/tls: not supported by this version"),
                             HasSubstr("/routes/0/lock: not supported by this version")));
 }
 

@@ -69,7 +69,7 @@ TEST(metrics_histogram, sums_nanoseconds) {
 }
 
 TEST(metrics_blocks, are_found_by_number) {
-    registry all{{{"chat", "rest"}, {"per-user"}, {"api"}, {"rate_check"}}, 2};
+    registry all{{{"chat", "rest"}, {"per-user"}, {"api"}, {}, {"rate_check"}}, 2};
     ASSERT_EQ(all.workers(), 2U);
     auto& worker = all.worker(1);
     EXPECT_EQ(worker.routes.size(), 3U) << "one more for what matches no route";

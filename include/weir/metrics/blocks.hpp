@@ -75,6 +75,10 @@ struct route_block {
 };
 
 struct upstream_block {
+    /// Targets that the health check has found ill; kept by one worker for all.
+    gauge ill;
+    /// Targets taken out for failing.
+    counter ejections;
     /// From the request sent to the last byte of the answer received.
     histogram duration;
     counter_by<upstream_error, upstream_error_names.size()> errors;

@@ -146,8 +146,20 @@ private:
         for (std::size_t u = 0; u < names.size(); ++u)
             add_histogram(duration, {{"upstream", names[u]}},
                           [&](worker_block const& w) -> histogram const& { return w.upstreams[u].duration; });
-        auto& errors = start(out, "weir_upstream_errors_total", "Requests that an upstream failed, by kind.",
-                             prometheus::MetricType::Counter);
+        auto& ill = start(out, "weir_upstream_targets_ill", "Targets that the health check has found ill.",
+                          prometheus::MetricType::Gauge);
+        for (std::size_t u = 0; u < names.size(); ++u)
+            add_gauge(ill, {{"upstream", names[u]}},
+                      [&](worker_block const& w) -> gauge const& { return w.upstreams[u].ill; });
+        auto& ejections =
+            start(out, "weir_upstream_ejections_total",
+                  "Targets that a worker took out for failing too often in a row.", prometheus::MetricType::Counter);
+        for (std::size_t u = 0; u < names.size(); ++u)
+            add_counter(ejections, {{"upstream", names[u]}},
+                        [&](worker_block const& w) -> counter const& { return w.upstreams[u].ejections; });
+        auto& errors =
+            start(out, "weir_upstream_errors_total", "Attempts that an upstream failed without an answer, by kind.",
+                  prometheus::MetricType::Counter);
         for (std::size_t u = 0; u < names.size(); ++u)
             for (std::size_t k = 0; k < upstream_error_names.size(); ++k)
                 add_counter(errors, {{"upstream", names[u]}, {"kind", upstream_error_names[k]}},
