@@ -9,17 +9,14 @@
 
 namespace weir::admin {
 
-/// `weir_build_info` and `weir_config_info`: constants whose labels tell instances apart. Thread safety: safe.
+/// `weir_build_info`: a constant whose label says what runs. Thread safety: safe.
 class info_collector final : public prometheus::Collectable {
 public:
-    info_collector(std::string version, std::string config_hash)
-        : version_(std::move(version))
-        , config_hash_(std::move(config_hash)) {}
+    explicit info_collector(std::string version)
+        : version_(std::move(version)) {}
 
     std::vector<prometheus::MetricFamily> Collect() const override {
-        return {
-            info("weir_build_info", "What runs here; always 1.", "version", version_),
-            info("weir_config_info", "The configuration in effect, by a hash of it; always 1.", "hash", config_hash_)};
+        return {info("weir_build_info", "What runs here; always 1.", "version", version_)};
     }
 
 private:
@@ -36,7 +33,6 @@ private:
     }
 
     std::string version_;
-    std::string config_hash_;
 };
 
 } // namespace weir::admin

@@ -2,6 +2,7 @@
 #include "cli/commands.hpp"
 #include "cli/log.hpp"
 #include "cli/redis_session.hpp"
+#include "cli/reload.hpp"
 #include "cli/serve_config.hpp"
 #include "cli/version.hpp"
 #include "config/values.hpp"
@@ -103,13 +104,13 @@ log::level level_of(proxy::log_level value) {
     return log::level::error;
 }
 
-/// What signals do to a server: SIGINT and SIGTERM drain, a second one breaks off; SIGHUP, which many mean to reload
-/// by, is answered in the log instead of ending the program.
+/// What signals do to a server: SIGINT and SIGTERM drain, a second one breaks off; SIGHUP has the configuration read
+/// again.
 class signal_watch {
 public:
-    signal_watch(proxy::server& server, std::chrono::milliseconds drain, asio::signal_set& signals, log& to)
+    signal_watch(proxy::server& server, reloader& configuration, asio::signal_set& signals, log& to)
         : server_(server)
-        , drain_(drain)
+        , configuration_(configuration)
         , signals_(signals)
         , log_(to) {
         wait();
@@ -127,13 +128,13 @@ private:
 
     void act(int number) {
         if (number == SIGHUP) {
-            log_.write(log::level::warning, "SIGHUP: reloading is not supported by this version: restart to change the "
-                                            "configuration");
+            configuration_.reload("SIGHUP");
         } else if (!server_.draining()) {
+            auto const drain = server_.config()->drain;
             log_.write(log::level::info,
-                       "draining: running requests have " + config::format_duration(drain_) + " to finish",
+                       "draining: running requests have " + config::format_duration(drain) + " to finish",
                        {{"event", "drain"}});
-            server_.begin_drain(drain_);
+            server_.begin_drain(drain);
         } else {
             log_.write(log::level::warning, "second signal: breaking off", {{"event", "stop"}});
             server_.stop();
@@ -141,15 +142,15 @@ private:
     }
 
     proxy::server& server_;
-    std::chrono::milliseconds drain_;
+    reloader& configuration_;
     asio::signal_set& signals_;
     log& log_;
 };
 
 /// Serves until the server has ended.
-void serve_until_signalled(proxy::server& server, std::chrono::milliseconds drain, asio::io_context& io,
+void serve_until_signalled(proxy::server& server, reloader& configuration, asio::io_context& io,
                            asio::signal_set& signals, log& to) {
-    signal_watch watch(server, drain, signals, to);
+    signal_watch watch(server, configuration, signals, to);
     std::thread waiter([&] {
         server.wait();
         io.stop();
@@ -184,10 +185,12 @@ int run_command(serve_options const& options, bool json) {
         how.redis.server = store.emplace(settings, to).where();
 
     proxy::server server(loaded.value, how);
+    auto const state = std::make_shared<admin::config_state>(settings);
+    reloader configuration(options, server, *state, to);
     std::unique_ptr<admin::server> admin;
     try {
         server.start();
-        admin = admin::start(settings, server);
+        admin = admin::start(settings, server, state);
     } catch (proxy::address_in_use const& e) {
         if (!e.index())
             throw failure(
@@ -219,7 +222,7 @@ int run_command(serve_options const& options, bool json) {
     auto const side_text = config::format_endpoint({side.address().to_string(), side.port()});
     to.write(log::level::info, "metrics and health at http://" + side_text,
              {{"event", "admin_listening"}, {"address", side_text}});
-    serve_until_signalled(server, settings.drain, io, signals, to);
+    serve_until_signalled(server, configuration, io, signals, to);
     to.write(log::level::info, "ended", {{"event", "ended"}});
     return exit_yes;
 }

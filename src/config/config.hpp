@@ -22,11 +22,38 @@ namespace weir::config {
 
 using std::chrono::milliseconds;
 
+/// How TLS is spoken to clients.
+struct server_tls {
+    /// PEM files: a certificate with those that lead to its authority, and its key.
+    struct pair {
+        std::string certificate, key;
+
+        bool operator==(pair const&) const = default;
+    };
+    /// The first is shown to who asks for no name, or for one that none bears.
+    std::vector<pair> certificates;
+
+    bool operator==(server_tls const&) const = default;
+};
+
+/// How TLS is spoken to an upstream.
+struct client_tls {
+    /// Who is believed; empty: the authorities of the system.
+    std::string ca_file;
+    /// The name that the certificate must bear; empty: the target's host.
+    std::string server_name;
+    bool verify = true;
+    /// What is shown, if anything.
+    std::string certificate, key;
+};
+
 struct endpoint {
     /// An IP address, never a name: what to listen on must not depend on a resolver.
     std::string host;
     /// 0 takes a free port, which the program prints.
     std::uint16_t port = 0;
+    /// None: in the clear.
+    std::optional<server_tls> tls{};
 
     bool operator==(endpoint const&) const = default;
 };
@@ -47,6 +74,8 @@ struct redis_settings {
     std::string key_prefix;
     /// Start even while Redis cannot be reached, deciding by each rule's `on_redis_failure` until it can.
     bool allow_down_at_start = false;
+
+    bool operator==(redis_settings const&) const = default;
 };
 
 /// The decision service, for proxies and programs that ask before they serve.
@@ -97,6 +126,7 @@ struct target {
     std::uint16_t port = 80;
     /// `host[:port]` as it was written, for logs.
     std::string text;
+    bool tls = false;
 };
 
 /// How the target of a request is chosen.
@@ -153,6 +183,8 @@ struct upstream {
     retry_settings retries;
     std::optional<health_settings> health;
     ejection_settings ejection;
+    /// For targets with TLS.
+    client_tls tls;
     /// What is answered instead of 502, 503 and 504 where there is no answer; one of them or none.
     std::optional<fallback_answer> fallback;
     /// Index into `upstreams`.

@@ -368,7 +368,7 @@ constexpr std::array document_fields{
     field<config>{"allow"},
     field<config>{"deny"},
     field<config>{"tls", nullptr, {}, "terminate TLS in front of weir"},
-    field<config>{"reload", nullptr, {}, "restart weir to change its configuration"},
+    field<config>{"reload", nullptr, {}, "send SIGHUP to have the file read again"},
 };
 
 } // namespace

@@ -15,6 +15,8 @@
 
 namespace weir::proxy {
 
+struct services;
+
 /// Decides whether a request may pass: who asks, which limits of its route that concerns, one round trip to Redis for
 /// all of them, and what the client is told. What it holds meanwhile is renewed, and given back at its end.
 ///
@@ -51,8 +53,12 @@ public:
     /// Renews the leases and the reservation of `x`. Precondition: it holds some.
     void renew(exchange& x);
 
-    /// Whether Redis has yet to hear of what was given back.
-    bool finishing() const noexcept { return finishing_ != 0; }
+    /// Whose it is: kept alive until Redis has heard of what was given back. `finishing` counts what it has yet to hear
+    /// of. Before the first request.
+    void belong_to(services& owner, std::size_t& finishing) noexcept {
+        owner_ = &owner;
+        finishing_ = &finishing;
+    }
 
     /// Counts what was decided in the metrics. `limits` are indices into the configuration's, one a rule of `made`.
     void count(std::span<std::size_t const> limits, decision const& made) noexcept;
@@ -81,7 +87,8 @@ private:
     metrics::worker_block& counts_;
     deadline_wheel& wheel_;
     id_source& ids_;
-    std::size_t finishing_ = 0;
+    services* owner_ = nullptr;
+    std::size_t* finishing_ = nullptr;
 };
 
 } // namespace weir::proxy

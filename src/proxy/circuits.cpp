@@ -52,11 +52,24 @@ circuits::circuits(asio::io_context& io, redis::client& redis, std::string key_p
     , listening_(registry_.on_change(
           [this](circuit::breaker const& which, circuit::change const& what) { heard(which, what); })) {}
 
-guard circuits::get(circuit_plan::entry const& what, metrics::circuit_block& counts) {
-    auto breaker = registry_.get(what.name, what.how);
-    counts.state.set(static_cast<std::int64_t>(breaker.now()));
-    counts_[what.name] = &counts;
-    return {std::move(breaker), counts};
+void circuits::change(circuit_plan const& to, metrics::worker_block& counts) {
+    counts_.clear();
+    for (auto const& known : registry_.all()) {
+        auto const same = std::find_if(to.all.begin(), to.all.end(), [&](circuit_plan::entry const& e) {
+            return e.name == known.name() && e.how == known.how();
+        });
+        if (same == to.all.end())
+            registry_.forget(known.name());
+    }
+    for (std::size_t i = 0; i < to.all.size(); ++i) {
+        auto const made = registry_.get(to.all[i].name, to.all[i].how);
+        counts.circuits[i].state.set(static_cast<std::int64_t>(made.now()));
+        counts_[to.all[i].name] = &counts.circuits[i];
+    }
+}
+
+guard circuits::get(circuit_plan const& plan, std::size_t index, metrics::worker_block& counts) {
+    return {registry_.get(plan.all[index].name, plan.all[index].how), counts.circuits[index]};
 }
 
 void circuits::heard(circuit::breaker const& which, circuit::change const& what) {

@@ -48,8 +48,12 @@ public:
     circuits& operator=(circuits const&) = delete;
     ~circuits() = default;
 
-    /// The circuit of that name and settings. `counts` must outlive the object.
-    guard get(circuit_plan::entry const& what, metrics::circuit_block& counts);
+    /// Another plan is in effect: circuits that it does not have, or has with other settings, are no longer the fleet's
+    /// for those that still hold them. `counts` must outlive the plan.
+    void change(circuit_plan const& to, metrics::worker_block& counts);
+
+    /// Circuit number `index` of the plan.
+    guard get(circuit_plan const& plan, std::size_t index, metrics::worker_block& counts);
 
 private:
     void heard(circuit::breaker const& which, circuit::change const& what);

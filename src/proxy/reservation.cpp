@@ -1,4 +1,5 @@
 #include "proxy/admission.hpp"
+#include "proxy/services.hpp"
 
 #include <algorithm>
 #include <memory>
@@ -81,7 +82,7 @@ void admission::renew(exchange& x) {
     auto& into = *result;
     // Whatever becomes of it, the request goes on: it has been admitted.
     limiter_.async_extend(asked, request_options{x.decision.request_id, x.keep}, into,
-                          [result = std::move(result)](error_code) {});
+                          [result = std::move(result), pin = services_ptr(owner_)](error_code) {});
 }
 
 void admission::finish(exchange& x, bool sent) {
@@ -102,16 +103,17 @@ void admission::finish(exchange& x, bool sent) {
         made->used.emplace_back(config_.routes[x.route].limits[i], used.value_or(x.charges[i].cost));
     }
     auto& into = made->result;
-    ++finishing_;
-    limiter_.async_settle(
-        asked, request_options{x.decision.request_id, x.keep}, into, [this, made = std::move(made)](error_code ec) {
-            --finishing_;
-            for (std::size_t i = 0; i < made->used.size() && !ec; ++i) {
-                auto const& [limit, units] = made->used[i];
-                count_cost(limit, metrics::cost_kind::settled, units);
-                count_cost(limit, metrics::cost_kind::refunded, made->result.rules[made->charges[i]].refunded);
-            }
-        });
+    ++*finishing_;
+    limiter_.async_settle(asked, request_options{x.decision.request_id, x.keep}, into,
+                          [this, made = std::move(made), pin = services_ptr(owner_)](error_code ec) {
+                              --*finishing_;
+                              for (std::size_t i = 0; i < made->used.size() && !ec; ++i) {
+                                  auto const& [limit, units] = made->used[i];
+                                  count_cost(limit, metrics::cost_kind::settled, units);
+                                  count_cost(limit, metrics::cost_kind::refunded,
+                                             made->result.rules[made->charges[i]].refunded);
+                              }
+                          });
 }
 
 } // namespace weir::proxy

@@ -1,5 +1,7 @@
 #include "proxy/server.hpp"
 
+#include "config/fixed_changes.hpp"
+
 #include <boost/asio/ip/address.hpp>
 #include <boost/asio/ip/v6_only.hpp>
 
@@ -76,7 +78,9 @@ unsigned worker_count(config::config const& config) noexcept {
     return config.workers != 0 ? config.workers : std::max(1U, std::thread::hardware_concurrency());
 }
 
-std::shared_ptr<metrics::registry> make_registry(config::config const& config) {
+namespace {
+
+metrics::names names_of(config::config const& config) {
     metrics::names names;
     for (auto const& each : config.routes)
         names.routes.push_back(each.name);
@@ -88,18 +92,39 @@ std::shared_ptr<metrics::registry> make_registry(config::config const& config) {
         names.circuits.push_back(each.name);
     for (auto const* each : worker_scripts())
         names.scripts.push_back(each->name());
-    return std::make_shared<metrics::registry>(std::move(names), worker_count(config));
+    return names;
+}
+
+/// What the health check knew of a target goes on where the next configuration has the same.
+void take_over_health(edition const& from, edition& to) {
+    for (std::size_t i = 0; i < to.config->upstreams.size(); ++i)
+        for (std::size_t j = 0; j < from.config->upstreams.size(); ++j) {
+            auto const& one = to.config->upstreams[i];
+            auto const& old = from.config->upstreams[j];
+            if (one.name != old.name || !one.health || !old.health)
+                continue;
+            auto const ill = from.ill[j].load(std::memory_order_relaxed);
+            for (std::size_t a = 0; a < one.targets.size(); ++a)
+                for (std::size_t b = 0; b < old.targets.size(); ++b)
+                    if (one.targets[a].text == old.targets[b].text && (ill >> b & 1) != 0)
+                        to.ill[i].fetch_or(target_set{1} << a, std::memory_order_relaxed);
+        }
+}
+
+} // namespace
+
+std::shared_ptr<metrics::registry> make_registry(config::config const& config) {
+    return std::make_shared<metrics::registry>(names_of(config), worker_count(config));
 }
 
 server::server(std::shared_ptr<config::config const> config, server_options options)
-    : config_(std::move(config))
-    , options_(std::move(options))
-    , edition_(std::make_shared<edition>(config_)) {
+    : options_(std::move(options))
+    , edition_(std::make_shared<edition>(std::move(config))) {
     if (!options_.log)
         options_.log = [](log_level, std::string_view) {};
     shared_.redis = options_.redis;
     shared_.local = std::make_shared<local_engine>();
-    shared_.metrics = options_.metrics ? options_.metrics : make_registry(*config_);
+    shared_.metrics = options_.metrics ? options_.metrics : make_registry(*edition_->config);
 }
 
 server::~server() {
@@ -108,15 +133,19 @@ server::~server() {
 }
 
 void server::start() {
-    if (!config_->access_log.empty())
-        shared_.access_log = std::make_shared<access_log_file>(config_->access_log, options_.log);
-    resolve_upstreams(*edition_);
-    for (unsigned i = 0; i < worker_count(*config_); ++i)
+    auto const& config = *edition_->config;
+    if (!config.access_log.empty())
+        shared_.access_log = std::make_shared<access_log_file>(config.access_log, options_.log);
+    auto const made = std::make_shared<edition>(edition_->config);
+    made->counters = shared_.metrics->now();
+    resolve_upstreams(*made);
+    edition_ = made;
+    for (unsigned i = 0; i < worker_count(config); ++i)
         workers_.push_back(std::make_unique<worker>(edition_, shared_, i, options_.log));
-    for (std::size_t i = 0; i < config_->listen.size(); ++i)
-        endpoints_.push_back(listen(config_->listen[i], door::proxy, i));
-    if (config_->decision)
-        decision_endpoint_ = listen(config_->decision->address, door::decision, {});
+    for (std::size_t i = 0; i < config.listen.size(); ++i)
+        endpoints_.push_back(listen(config.listen[i], door::proxy, i));
+    if (config.decision)
+        decision_endpoint_ = listen(config.decision->address, door::decision, {});
     signals_blocked const blocked;
     for (auto& each : workers_)
         threads_.emplace_back([&each] { each->run(); });
@@ -152,13 +181,39 @@ void server::resolve_upstreams(edition& of) const {
 
 std::vector<server::upstream_state> server::upstream_states() const {
     std::vector<upstream_state> all;
-    auto const& upstreams = edition_->config->upstreams;
+    auto const now = present();
+    auto const& upstreams = now->config->upstreams;
     for (std::size_t i = 0; i < upstreams.size(); ++i)
         if (upstreams[i].health) {
-            auto const ill = std::popcount(edition_->ill[i].load(std::memory_order_relaxed));
+            auto const ill = std::popcount(now->ill[i].load(std::memory_order_relaxed));
             all.push_back({upstreams[i].name, static_cast<std::size_t>(ill) < upstreams[i].targets.size()});
         }
     return all;
+}
+
+std::shared_ptr<edition const> server::present() const {
+    std::lock_guard const lock(mutex_);
+    return edition_;
+}
+
+std::vector<config::issue> server::reload(std::shared_ptr<config::config const> to) {
+    std::lock_guard const one_at_a_time(reloading_);
+    auto const before = present();
+    if (auto fixed = config::find_fixed_changes(*before->config, *to); !fixed.empty())
+        return fixed;
+    auto const made = std::make_shared<edition>(std::move(to));
+    resolve_upstreams(*made);
+    take_over_health(*before, *made);
+    made->counters = shared_.metrics->change(names_of(*made->config));
+    for (std::size_t i = 0; i < made->config->upstreams.size(); ++i)
+        made->counters->worker(0).upstreams[i].ill.set(std::popcount(made->ill[i].load(std::memory_order_relaxed)));
+    {
+        std::lock_guard const lock(mutex_);
+        edition_ = made;
+    }
+    for (auto& each : workers_)
+        each->change(made);
+    return {};
 }
 
 void server::begin_drain(std::chrono::milliseconds deadline) {

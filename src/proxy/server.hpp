@@ -1,9 +1,11 @@
 #pragma once
 
+#include "config/load.hpp"
 #include "proxy/worker.hpp"
 
 #include <atomic>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <stdexcept>
 #include <string>
@@ -50,7 +52,8 @@ std::shared_ptr<metrics::registry> make_registry(config::config const& config);
 
 /// The reverse proxy: one worker thread a core, each with its own share of everything.
 ///
-/// Thread safety: begin_drain(), stop() and draining() from any thread; the rest from one thread at a time.
+/// Thread safety: begin_drain(), stop(), draining(), reload() and what only tells from any thread; the rest from one
+/// thread at a time.
 class server {
 public:
     /// Throws std::invalid_argument when a route or upstream of the configuration cannot be used.
@@ -68,6 +71,14 @@ public:
     std::vector<tcp::endpoint> const& endpoints() const noexcept { return endpoints_; }
     /// Where the decision service listens; none where there is none. After start().
     std::optional<tcp::endpoint> const& decision_endpoint() const noexcept { return decision_endpoint_; }
+
+    /// Serves requests that begin from now on by another configuration; those that run end by the one they began with.
+    /// Returns what of it cannot be changed in a running server: then nothing is. Looks up the names of targets, which
+    /// may take a while. Throws as the constructor. After start(); from any thread.
+    std::vector<config::issue> reload(std::shared_ptr<config::config const> to);
+
+    /// The configuration in effect. Any thread.
+    std::shared_ptr<config::config const> config() const { return present()->config; }
 
     /// Ends accepting; answers what runs, without keep-alive; breaks off what is not finished after `deadline`. Returns
     /// at once: wait() returns when all is done.
@@ -95,10 +106,13 @@ private:
     tcp::endpoint listen(config::endpoint const& at, door what, std::optional<std::size_t> index);
     void resolve_upstreams(edition& of) const;
 
-    std::shared_ptr<config::config const> config_;
+    std::shared_ptr<edition const> present() const;
+
     server_options options_;
     shared_parts shared_;
-    std::shared_ptr<edition> edition_;
+    mutable std::mutex mutex_;
+    std::mutex reloading_;
+    std::shared_ptr<edition const> edition_;
     std::vector<std::unique_ptr<worker>> workers_;
     std::vector<std::thread> threads_;
     std::vector<tcp::endpoint> endpoints_;

@@ -37,6 +37,7 @@ struct edition {
     std::shared_ptr<config::config const> config;
     router routes;
     circuit_plan circuits;
+    std::shared_ptr<metrics::counters> counters;
     /// For every upstream, one list a target.
     std::vector<std::vector<address_list>> addresses;
     /// For every upstream, the targets that the health check has found ill.
@@ -57,6 +58,8 @@ struct worker_parts {
     /// The present second as an IMF-fixdate.
     std::string date;
     bool draining = false;
+    /// Requests of which Redis has yet to hear that they have ended.
+    std::size_t finishing = 0;
     /// What requests that begin now are served with.
     services_ptr now;
 
@@ -81,12 +84,12 @@ private:
 
 /// What the requests served by one worker under one configuration share. Lives as long as one of them does.
 struct services : boost::intrusive_ref_counter<services, boost::sp_adl_block::thread_unsafe_counter> {
-    /// `parts` and `block` must outlive it.
-    services(worker_parts& parts, std::shared_ptr<edition const> e, metrics::worker_block& block)
+    /// `parts` must outlive it; `index` is the worker's.
+    services(worker_parts& parts, std::shared_ptr<edition const> e, std::size_t index)
         : whole(std::move(e))
         , config(*whole->config)
         , routes(whole->routes)
-        , counts(block)
+        , counts(whole->counters->worker(index))
         , log(parts.log)
         , wheel(parts.wheel)
         , blocks(parts.blocks)

@@ -42,20 +42,36 @@ worker::worker(std::shared_ptr<edition const> e, shared_parts const& shared, std
     : log_(log)
     , index_(index)
     , parts_(shared.access_log)
-    , counts_(shared.metrics->worker(index))
+    , local_(shared.local)
     // One thread runs the loop; others only post to it.
     , io_(BOOST_ASIO_CONCURRENCY_HINT_UNSAFE_IO)
-    , redis_metrics_(counts_.redis, worker_scripts(), log_)
+    , redis_metrics_(e->counters->worker(index).redis, worker_scripts(), log_)
     , tick_(io_) {
     auto const& config = *e->config;
     if (config.needs_redis())
         start_redis(config, shared.redis);
-    if (!config.limits.empty())
-        start_limiter(config, shared);
-    if (!e->circuits.all.empty())
-        circuits_.emplace(io_, *redis_, config.redis.key_prefix, counts_, log_, index_ == 0);
-    parts_.now = make_services(std::move(e));
+    adopt(std::move(e));
     update_date();
+}
+
+void worker::adopt(std::shared_ptr<edition const> e) {
+    auto const& config = *e->config;
+    if (!config.limits.empty() && !limiter_)
+        start_limiter(config);
+    auto& counts = e->counters->worker(index_);
+    if (!e->circuits.all.empty() && !circuits_)
+        circuits_.emplace(io_, *redis_, config.redis.key_prefix, counts, log_, index_ == 0);
+    if (circuits_)
+        circuits_->change(e->circuits, counts);
+    parts_.now = make_services(std::move(e));
+}
+
+void worker::change(std::shared_ptr<edition const> to) {
+    asio::post(io_, [this, to = std::move(to)]() mutable {
+        adopt(std::move(to));
+        if (index_ == 0)
+            start_health_checks(io_, parts_, parts_.now, log_);
+    });
 }
 
 void worker::start_redis(config::config const& config, redis::client_options options) {
@@ -65,30 +81,33 @@ void worker::start_redis(config::config const& config, redis::client_options opt
     redis_.emplace(io_, std::move(options));
 }
 
-void worker::start_limiter(config::config const& config, shared_parts const& shared) {
+void worker::start_limiter(config::config const& config) {
     limiter_options how;
     how.key_prefix = config.redis.key_prefix;
-    how.local = shared.local;
+    how.local = local_;
     how.remembered_refusals = 10'000;
     how.heartbeat = std::chrono::seconds{2};
     limiter_.emplace(*redis_, std::move(how));
 }
 
 services_ptr worker::make_services(std::shared_ptr<edition const> e) {
-    services_ptr made(new services(parts_, std::move(e), counts_));
+    services_ptr made(new services(parts_, std::move(e), index_));
     auto const& config = made->config;
     auto const& plan = made->whole->circuits;
+    auto& counts = made->counts;
     for (std::size_t i = 0; i < config.upstreams.size(); ++i) {
         auto& each = *made->upstreams.emplace_back(
             std::make_unique<upstream>(io_, parts_.wheel, config.upstreams[i], made->whole->addresses[i],
-                                       made->whole->ill[i], counts_.upstreams[i], parts_.ids.random()));
+                                       made->whole->ill[i], counts.upstreams[i], parts_.ids.random()));
         if (auto const c = plan.of_upstream[i])
-            each.circuit = circuits_->get(plan.all[*c], counts_.circuits[*c]);
+            each.circuit = circuits_->get(plan, *c, counts);
         for (auto const c : plan.of_targets[i])
-            each.target_circuits.push_back(circuits_->get(plan.all[c], counts_.circuits[c]));
+            each.target_circuits.push_back(circuits_->get(plan, c, counts));
     }
     if (limiter_ && !config.limits.empty())
-        made->admission.emplace(config, *limiter_, counts_, parts_.wheel, parts_.ids);
+        made->admission.emplace(config, *limiter_, counts, parts_.wheel, parts_.ids);
+    if (made->admission)
+        made->admission->belong_to(*made, parts_.finishing);
     return made;
 }
 
@@ -199,7 +218,7 @@ awaitable<void> worker::tick_loop() {
         if (!parts_.draining)
             continue;
         // Redis shall hear of the last places given back; its timeout bounds the wait.
-        if (connections_.empty() && !(parts_.now->admission && parts_.now->admission->finishing()))
+        if (connections_.empty() && parts_.finishing == 0)
             break;
         if (now >= drain_until_ && !stopping_)
             abort_connections();

@@ -46,6 +46,9 @@ public:
     /// Serves on the calling thread until stopped or drained.
     void run();
 
+    /// Serves requests that begin from now on by another configuration. Any thread.
+    void change(std::shared_ptr<edition const> to);
+
     /// Ends accepting, lets what runs finish for up to `deadline`, then breaks it off and ends run(). Any thread.
     void begin_drain(std::chrono::milliseconds deadline);
 
@@ -68,7 +71,8 @@ private:
     void abort_connections();
     void update_date();
     void start_redis(config::config const& config, redis::client_options options);
-    void start_limiter(config::config const& config, shared_parts const& shared);
+    void start_limiter(config::config const& config);
+    void adopt(std::shared_ptr<edition const> e);
     services_ptr make_services(std::shared_ptr<edition const> e);
 
     // The loop comes last but for what is bound to it, so that it is destroyed after that and before what its handlers
@@ -76,7 +80,7 @@ private:
     log_function const& log_;
     std::size_t const index_;
     worker_parts parts_;
-    metrics::worker_block& counts_;
+    std::shared_ptr<local_engine> local_;
     boost::intrusive::list<connection, boost::intrusive::constant_time_size<false>> connections_;
     asio::io_context io_;
     std::deque<entrance> entrances_;

@@ -45,7 +45,7 @@ TEST(cli_serve, flags_alone_serve_with_a_private_redis_and_a_signal_ends_it) {
     EXPECT_THAT(refused.body, HasSubstr("2-per-1h"));
     client.close();
     weir.signal(SIGHUP);
-    weir.wait_for_error_line("reloading is not supported by this version");
+    weir.wait_for_error_line("started without --config: there is no file to read again");
     weir.signal(SIGTERM);
     EXPECT_EQ(weir.wait(), 0) << weir.err();
     std::istringstream lines(weir.err());

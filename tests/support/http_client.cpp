@@ -116,7 +116,10 @@ std::string http_client::read_until(std::string_view end) {
 
 std::string http_client::read_to_end(bool* reset) {
     error_code ec;
-    wait([&](auto handler) { asio::async_read(socket_, buffer_, asio::transfer_all(), handler); }, ec);
+    while (!ec) { // async_read would read into a copy of the buffer
+        auto const room = buffer_.prepare(65536);
+        buffer_.commit(wait([&](auto handler) { socket_.async_read_some(room, handler); }, ec));
+    }
     if (reset != nullptr)
         *reset = ec == asio::error::connection_reset;
     std::string result(static_cast<char const*>(buffer_.data().data()), buffer_.size());

@@ -74,6 +74,9 @@ public:
     /// The circuit of this name, made where it is not known. Throws `std::invalid_argument` where the settings are out
     /// of range, or it is known with others.
     WEIR_DECL breaker get(std::string_view name, settings how = {});
+    /// The circuit of this name is no longer part of the registry: its handles go on by what this process sees, and a
+    /// new one may be made under the name, with other settings. Without effect where there is none.
+    WEIR_DECL void forget(std::string_view name) noexcept;
     WEIR_DECL std::optional<breaker> find(std::string_view name) const;
     WEIR_DECL std::vector<breaker> all() const;
 

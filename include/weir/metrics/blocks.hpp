@@ -6,6 +6,7 @@
 #include <weir/rate_limit/decision.hpp>
 
 #include <memory>
+#include <mutex>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -124,39 +125,92 @@ struct names {
     std::vector<std::string> scripts;
 };
 
-/// The counters of one worker. Thread safety: one writer, any readers.
-struct worker_block {
-    /// The vectors keep their size and place for life.
-    explicit worker_block(names const& n)
-        : routes(n.routes.size() + 1)
-        , rules(n.rules.size())
-        , upstreams(n.upstreams.size())
-        , circuits(n.circuits.size()) {
-        redis.scripts = std::vector<script_block>(n.scripts.size() + 1);
+/// One block a name, found by its number. Those of names that another list has are that one's, so that a counter goes
+/// on where the configuration has changed.
+template <class Block>
+class block_list {
+public:
+    /// One for each name, and `more` without.
+    explicit block_list(std::vector<std::string> const& names, std::size_t more = 0) {
+        for (std::size_t i = 0; i < names.size() + more; ++i)
+            blocks_.push_back(std::make_shared<Block>());
+    }
+    block_list(std::vector<std::string> const& names, std::vector<std::string> const& old_names, block_list const& old)
+        : block_list(names, old.size() - old_names.size()) {
+        for (std::size_t i = 0; i < names.size(); ++i)
+            for (std::size_t j = 0; j < old_names.size(); ++j)
+                if (names[i] == old_names[j])
+                    blocks_[i] = old.blocks_[j];
+        for (std::size_t i = 0; i < size() - names.size(); ++i)
+            blocks_[names.size() + i] = old.blocks_[old_names.size() + i];
     }
 
-    /// By the number of the route; the last one counts requests that match no route or are refused before that.
-    std::vector<route_block> routes;
-    std::vector<rule_block> rules;
-    std::vector<upstream_block> upstreams;
-    std::vector<circuit_block> circuits;
-    /// From the publication of a circuit's change to its arrival here.
-    histogram circuit_push_delay;
-    redis_block redis;
-    /// Requests whose answer is not complete.
-    gauge requests_in_flight;
-    /// What is added before the upstream: from the head of the request to the decision.
-    histogram admission;
+    Block& operator[](std::size_t i) noexcept { return *blocks_[i]; }
+    Block const& operator[](std::size_t i) const noexcept { return *blocks_[i]; }
+    Block& at(std::size_t i) { return *blocks_.at(i); }
+    Block const& at(std::size_t i) const { return *blocks_.at(i); }
+    std::size_t size() const noexcept { return blocks_.size(); }
+
+private:
+    std::vector<std::shared_ptr<Block>> blocks_;
 };
 
-/// The counters of all workers, for the life of the program. Thread safety: each worker writes its own block; reading
-/// is safe from any thread.
-class registry {
+/// What of the counters of a worker has nothing to do with its configuration.
+struct lifelong_block {
+    redis_block redis;
+    gauge requests_in_flight;
+    histogram admission;
+    histogram circuit_push_delay;
+};
+
+/// The counters of one worker under one configuration. Thread safety: one writer, any readers.
+struct worker_block {
+    explicit worker_block(names const& n)
+        : routes(n.routes, 1)
+        , rules(n.rules)
+        , upstreams(n.upstreams)
+        , circuits(n.circuits)
+        , life(std::make_shared<lifelong_block>()) {
+        redis.scripts = std::vector<script_block>(n.scripts.size() + 1);
+    }
+    /// Goes on with what another counted under the same names.
+    worker_block(names const& n, names const& old_names, worker_block const& old)
+        : routes(n.routes, old_names.routes, old.routes)
+        , rules(n.rules, old_names.rules, old.rules)
+        , upstreams(n.upstreams, old_names.upstreams, old.upstreams)
+        , circuits(n.circuits, old_names.circuits, old.circuits)
+        , life(old.life) {}
+    worker_block(worker_block const&) = delete;
+    worker_block& operator=(worker_block const&) = delete;
+
+    /// By the number of the route; the last one counts requests that match no route or are refused before that.
+    block_list<route_block> routes;
+    block_list<rule_block> rules;
+    block_list<upstream_block> upstreams;
+    block_list<circuit_block> circuits;
+    std::shared_ptr<lifelong_block> const life;
+    redis_block& redis = life->redis;
+    /// Requests whose answer is not complete.
+    gauge& requests_in_flight = life->requests_in_flight;
+    /// What is added before the upstream: from the head of the request to the decision.
+    histogram& admission = life->admission;
+    /// From the publication of a circuit's change to its arrival here.
+    histogram& circuit_push_delay = life->circuit_push_delay;
+};
+
+/// The counters of all workers under one configuration. Thread safety: each worker writes its own block; reading is
+/// safe from any thread.
+class counters {
 public:
-    registry(names n, std::size_t workers)
+    counters(names n, std::size_t workers)
         : names_(std::move(n)) {
         for (std::size_t i = 0; i < workers; ++i)
             workers_.push_back(std::make_unique<worker_block>(names_));
+    }
+    counters(names n, counters const& before)
+        : names_(std::move(n)) {
+        for (auto const& each : before.workers_)
+            workers_.push_back(std::make_unique<worker_block>(names_, before.names_, *each));
     }
 
     worker_block& worker(std::size_t i) noexcept { return *workers_[i]; }
@@ -167,6 +221,36 @@ public:
 private:
     names names_;
     std::vector<std::unique_ptr<worker_block>> workers_;
+};
+
+/// The counters of a program, which go on through changes of its configuration. Thread safety: safe.
+class registry {
+public:
+    registry(names n, std::size_t workers)
+        : now_(std::make_shared<counters>(std::move(n), workers)) {}
+
+    /// Those of the configuration in effect.
+    std::shared_ptr<counters> now() const {
+        std::lock_guard const lock(mutex_);
+        return now_;
+    }
+    /// Another configuration takes effect. What was counted under names that it does not have is gone with
+    /// the last who holds the counters before.
+    std::shared_ptr<counters> change(names n) {
+        std::lock_guard const lock(mutex_);
+        now_ = std::make_shared<counters>(std::move(n), *now_);
+        return now_;
+    }
+
+    /// Of those in effect; the references are good until the next change.
+    worker_block& worker(std::size_t i) noexcept { return now()->worker(i); }
+    worker_block const& worker(std::size_t i) const noexcept { return now()->worker(i); }
+    std::size_t workers() const noexcept { return now()->workers(); }
+    names const& labels() const noexcept { return now()->labels(); }
+
+private:
+    mutable std::mutex mutex_;
+    std::shared_ptr<counters> now_;
 };
 
 } // namespace weir::metrics

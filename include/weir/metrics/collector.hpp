@@ -15,22 +15,23 @@
 namespace weir::metrics {
 
 /// Whether every worker is connected to Redis. Thread safety: safe.
-inline bool redis_up(registry const& counters) noexcept {
-    for (std::size_t i = 0; i < counters.workers(); ++i)
-        if (counters.worker(i).redis.up.value() == 0)
+inline bool redis_up(counters const& all) noexcept {
+    for (std::size_t i = 0; i < all.workers(); ++i)
+        if (all.worker(i).redis.up.value() == 0)
             return false;
     return true;
 }
+inline bool redis_up(registry const& all) noexcept { return redis_up(*all.now()); }
 
-/// Gives the counters of a registry to prometheus-cpp: the blocks of all workers added up at each scrape.
-///
-/// Thread safety: safe; workers go on counting meanwhile.
-class collector final : public prometheus::Collectable {
+namespace detail {
+
+/// One scrape of the counters.
+class scrape {
 public:
-    explicit collector(std::shared_ptr<registry const> counters)
+    explicit scrape(std::shared_ptr<counters const> counters)
         : counters_(std::move(counters)) {}
 
-    std::vector<prometheus::MetricFamily> Collect() const override {
+    std::vector<prometheus::MetricFamily> collect() const {
         std::vector<prometheus::MetricFamily> out;
         add_requests(out);
         add_upstreams(out);
@@ -271,7 +272,23 @@ private:
             .gauge.value = redis_up(*counters_) ? 1 : 0;
     }
 
-    std::shared_ptr<registry const> counters_;
+    std::shared_ptr<counters const> counters_;
+};
+
+} // namespace detail
+
+/// Gives the counters of a registry to prometheus-cpp: the blocks of all workers added up at each scrape.
+///
+/// Thread safety: safe; workers go on counting meanwhile.
+class collector final : public prometheus::Collectable {
+public:
+    explicit collector(std::shared_ptr<registry const> all)
+        : all_(std::move(all)) {}
+
+    std::vector<prometheus::MetricFamily> Collect() const override { return detail::scrape(all_->now()).collect(); }
+
+private:
+    std::shared_ptr<registry const> all_;
 };
 
 } // namespace weir::metrics

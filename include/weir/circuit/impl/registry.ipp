@@ -28,6 +28,7 @@ public:
                              redis::subscriber* subscriber, registry_options options);
 
     WEIR_DECL breaker get(std::string_view name, settings how);
+    WEIR_DECL void forget(std::string_view name) noexcept;
     WEIR_DECL fleet_circuit_ptr find(std::string_view name) const;
     WEIR_DECL std::vector<breaker> all() const;
     WEIR_DECL std::shared_ptr<change_listener> add(registry::listener what);
@@ -347,6 +348,16 @@ WEIR_DECL fleet_circuit_ptr registry_state::find(std::string_view name) const {
     return found == by_name_.end() ? nullptr : found->second;
 }
 
+WEIR_DECL void registry_state::forget(std::string_view name) noexcept {
+    auto const found = by_name_.find(name);
+    if (found == by_name_.end())
+        return;
+    auto const known = found->second;
+    by_name_.erase(found);
+    std::erase(circuits_, known);
+    known->leave();
+}
+
 WEIR_DECL std::vector<breaker> registry_state::all() const {
     std::vector<breaker> result;
     for (auto const& [name, each] : by_name_)
@@ -462,6 +473,8 @@ WEIR_DECL registry::registry(redis::client& client, redis::subscriber& subscribe
 WEIR_DECL registry::~registry() { close(); }
 
 WEIR_DECL breaker registry::get(std::string_view name, settings how) { return state_->get(name, std::move(how)); }
+
+WEIR_DECL void registry::forget(std::string_view name) noexcept { state_->forget(name); }
 
 WEIR_DECL std::optional<breaker> registry::find(std::string_view name) const {
     if (auto const known = state_->find(name))
