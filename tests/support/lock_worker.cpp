@@ -14,6 +14,7 @@
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/asio/write.hpp>
 
+#include <algorithm>
 #include <csignal>
 #include <fcntl.h>
 #include <poll.h>
@@ -30,12 +31,15 @@ namespace {
 using namespace std::chrono_literals;
 constexpr auto result = asio::as_tuple(asio::use_awaitable);
 
-/// A register with a fence: KEYS: the highest fence, the value; ARGV: fence, value. How many it accepted, or 0.
+/// A register that keeps the highest fence that it saw, of readers, too, and refuses what comes with a lower one.
+/// KEYS: the fence, the value; ARGV: a fence, and the new value where it is written. A write: how many it accepted, or
+/// 0; a read: the value, or -1.
 redis::script const& fenced_register() {
     static redis::script const code("register", R"(
 local highest = tonumber(redis.call('GET', KEYS[1]) or 0)
-if tonumber(ARGV[1]) < highest then return 0 end
+if tonumber(ARGV[1]) < highest then return ARGV[2] and 0 or -1 end
 redis.call('SET', KEYS[1], ARGV[1])
+if not ARGV[2] then return tonumber(redis.call('GET', KEYS[2]) or 0) end
 redis.call('SET', KEYS[2], ARGV[2])
 return redis.call('INCR', 'accepted'))");
     return code;
@@ -138,8 +142,6 @@ private:
         granted_ = now();
         lease_ = std::move(got);
         fence_ = lease_.fence();
-        lost_ = std::numeric_limits<std::int64_t>::max();
-        lease_.on_lost([this] { lost_ = now(); });
         note(lock_event::kind::acquire, !ec, call, granted_);
         co_return ec ? "refused " + ec.message() : "granted " + std::to_string(fence_);
     }
@@ -153,19 +155,20 @@ private:
 
     asio::awaitable<std::string> release() {
         auto const call = now();
-        // What Redis told lost was believed until then; what was not renewed, until its end.
-        auto const ends = lease_.ends().time_since_epoch().count();
-        note(lock_event::kind::hold, true, granted_, std::min({call, lost_, ends > 0 ? ends : call}));
+        note(lock_event::kind::hold, true, granted_, std::min(call, lease_.ends().time_since_epoch().count()));
         auto const [ec] = co_await lease_.async_release(result);
         note(lock_event::kind::release, !ec, call, now());
         co_return ec ? ec.message() : "ok";
     }
 
     asio::awaitable<std::string> read() {
-        redis::string_sink fenced, plain;
-        co_await register_.async_exec(redis::command("GET", "fenced"), fenced, {}, asio::use_awaitable);
+        redis::string_sink plain;
+        redis::int_sink<1> fenced(1);
+        redis::command look;
+        look.evalsha(fenced_register(), 2, 1).arg("fence").arg("fenced").arg(lease_.fence());
+        co_await register_.async_exec(look, fenced, {}, asio::use_awaitable);
         co_await register_.async_exec(redis::command("GET", "plain"), plain, {}, asio::use_awaitable);
-        fenced_value_ = std::strtoll(fenced.value().c_str(), nullptr, 10);
+        fenced_value_ = fenced[0];
         plain_value_ = std::strtoll(plain.value().c_str(), nullptr, 10);
         has_read_ = true;
         co_return "read";
@@ -213,7 +216,7 @@ private:
     int history_;
     lock::lease lease_;
     std::uint64_t fence_ = 0;
-    std::int64_t granted_ = 0, lost_ = 0, fenced_value_ = 0, plain_value_ = 0;
+    std::int64_t granted_ = 0, fenced_value_ = 0, plain_value_ = 0;
     bool has_read_ = false;
 };
 

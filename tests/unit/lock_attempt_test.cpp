@@ -140,8 +140,11 @@ TEST(lock_lease_clock, behaviour_8_it_counts_from_sending_less_the_drift) {
     EXPECT_FALSE(clock.valid(start + 10s - 102ms));
     EXPECT_EQ(clock.warn_at(), clock.ends() - 1s);
     EXPECT_EQ(clock.renew_at(), start + 10000ms / 3);
-    clock.end();
-    EXPECT_FALSE(clock.valid(start));
+    clock.end(start + 1s);
+    EXPECT_TRUE(clock.valid(start));
+    EXPECT_FALSE(clock.valid(start + 1s));
+    clock.end(start + 5s);
+    EXPECT_EQ(clock.ends(), start + 1s);
 }
 
 TEST(lock_lease_clock, behaviours_9_and_10_its_clock_counts_suspension_and_no_steps) {

@@ -34,8 +34,11 @@ public:
         sent_ = sent;
         ends_.store((sent + lasts_ - drift()).time_since_epoch().count(), std::memory_order_relaxed);
     }
-    /// It is over, or was never granted.
-    void end() noexcept { ends_.store(0, std::memory_order_relaxed); }
+    /// It ends at `now`, if it has not yet.
+    void end(time_point now) noexcept {
+        if (now < ends())
+            ends_.store(now.time_since_epoch().count(), std::memory_order_relaxed);
+    }
 
     bool valid(time_point now) const noexcept { return now < ends(); }
     time_point ends() const noexcept { return time_point{time_point::duration{ends_.load(std::memory_order_relaxed)}}; }

@@ -159,7 +159,7 @@ WEIR_DECL void held_lock::on_confirmed(error_code ec) {
     auto const now = boot_clock::now();
     if (confirmed(ec) && now < clock_.warn_at())
         return hold(now);
-    clock_.end();
+    clock_.end(now);
     act(attempt_.cancel(errc::lock_not_durable), now);
 }
 
@@ -240,7 +240,7 @@ WEIR_DECL void held_lock::renewed(error_code ec, time_point now) {
             next_renewal_ = how_.renew ? clock_.renew_at() : time_point::max();
         } else if (ec == errc::lock_lost) {
             gone_ = true;
-            clock_.end();
+            clock_.end(now);
         } else {
             auto const pause = std::chrono::milliseconds{20} * (1u << std::min(failures_++, 6u));
             next_renewal_ =
@@ -290,7 +290,7 @@ WEIR_DECL void held_lock::leave(handler done) noexcept {
     held_lock_ptr const self(this);
     auto const now = boot_clock::now();
     stage_ = stage::cleaning;
-    clock_.end();
+    clock_.end(now);
     owner_->disown(*this);
     ++owner_->counts().released;
     if (auto* const observer = owner_->options().observer; observer && !told_)
@@ -365,7 +365,7 @@ WEIR_DECL void held_lock::shut() noexcept {
     bool const waited = waiter_ != nullptr;
     auto const was = std::exchange(stage_, stage::over);
     told_ = true;
-    clock_.end();
+    clock_.end(boot_clock::now());
     try {
         if (was == stage::attempting || was == stage::confirming || was == stage::held) {
             struct last_word {
