@@ -32,6 +32,7 @@
 #include <weir/lock/impl/held_lock.ipp>
 #include <weir/lock/impl/manager.ipp>
 #include <weir/lock/impl/options.ipp>
+#include <weir/lock/impl/quorum.ipp>
 #include <weir/lock/impl/script.ipp>
 #include <weir/rate_limit/impl/check_batch.ipp>
 #include <weir/rate_limit/impl/check_script.ipp>

@@ -12,6 +12,7 @@
 #include <weir/key.hpp>
 #include <weir/lock/manager.hpp>
 #include <weir/lock/mutex.hpp>
+#include <weir/lock/quorum.hpp>
 #include <weir/lock/read_write.hpp>
 #include <weir/lock/semaphore.hpp>
 #include <weir/lock/with_lock.hpp>

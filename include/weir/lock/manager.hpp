@@ -37,21 +37,28 @@ protected:
     ~cancellable() = default;
 };
 
-/// Begins an attempt; throws `std::invalid_argument`. The result, null where it is over already, lives at least until
-/// the waiter is completed.
-WEIR_DECL cancellable* start_attempt(manager_state& owner, std::string_view name, lock_options const& how, portion what,
-                                     std::shared_ptr<acquire_waiter> waiter);
-WEIR_DECL asio::io_context::executor_type executor_of(manager_state const& owner) noexcept;
+/// What begins attempts.
+class lock_source {
+public:
+    /// Throws `std::invalid_argument`. The result, null where it is over already, lives at least until the waiter is
+    /// completed.
+    virtual cancellable* start(std::string_view name, lock_options const& how, portion what,
+                               std::shared_ptr<acquire_waiter> waiter) = 0;
+    virtual asio::io_context::executor_type get_executor() const noexcept = 0;
+
+protected:
+    ~lock_source() = default;
+};
 
 template <class Handler>
 class acquire_operation final : public acquire_waiter, public std::enable_shared_from_this<acquire_operation<Handler>> {
 public:
-    acquire_operation(manager_state const& owner, Handler&& handler)
+    acquire_operation(lock_source const& owner, Handler&& handler)
         : handler_(std::move(handler))
-        , work_(asio::get_associated_executor(*handler_, executor_of(owner))) {}
+        , work_(asio::get_associated_executor(*handler_, owner.get_executor())) {}
 
-    void start(manager_state& owner, std::string_view name, lock_options const& how, portion what) {
-        auto* const under_way = start_attempt(owner, name, how, what, this->shared_from_this());
+    void start(lock_source& owner, std::string_view name, lock_options const& how, portion what) {
+        auto* const under_way = owner.start(name, how, what, this->shared_from_this());
         if (!under_way)
             return;
         if (auto slot = asio::get_associated_cancellation_slot(*handler_); slot.is_connected())
@@ -75,6 +82,17 @@ private:
     std::optional<Handler> handler_;
     asio::executor_work_guard<asio::associated_executor_t<Handler, asio::io_context::executor_type>> work_;
 };
+
+template <class Token>
+auto async_lock_from(lock_source& from, std::string name, portion what, lock_options const& how, Token&& token) {
+    return asio::async_initiate<Token, void(error_code, lease)>(
+        [source = &from](auto&& handler, std::string const& of, portion share, lock_options const& options) {
+            using handler_type = std::decay_t<decltype(handler)>;
+            std::make_shared<acquire_operation<handler_type>>(*source, std::move(handler))
+                ->start(*source, of, options, share);
+        },
+        token, std::move(name), what, how);
+}
 
 } // namespace detail
 
@@ -134,13 +152,7 @@ public:
     /// by the limit of the call that lets him in.
     template <BOOST_ASIO_COMPLETION_TOKEN_FOR(void(error_code, lease)) Token>
     auto async_lock(std::string_view name, portion what, lock_options const& options, Token&& token) {
-        return asio::async_initiate<Token, void(error_code, lease)>(
-            [state = state_.get()](auto&& handler, std::string const& of, portion share, lock_options const& how) {
-                using handler_type = std::decay_t<decltype(handler)>;
-                std::make_shared<detail::acquire_operation<handler_type>>(*state, std::move(handler))
-                    ->start(*state, of, how, share);
-            },
-            token, std::string(name), what, options);
+        return detail::async_lock_from(*source_, std::string(name), what, options, std::forward<Token>(token));
     }
 
     /// Takes a lock from whoever holds it, tells them, and hands it to the next who waits. Completes
@@ -148,8 +160,8 @@ public:
     template <BOOST_ASIO_COMPLETION_TOKEN_FOR(void(error_code, std::int64_t)) Token>
     auto async_break(std::string_view name, Token&& token) {
         return asio::async_initiate<Token, void(error_code, std::int64_t)>(
-            [state = state_.get()](auto&& handler, std::string const& of) {
-                auto const executor = asio::get_associated_executor(handler, detail::executor_of(*state));
+            [state = state_.get(), home = get_executor()](auto&& handler, std::string const& of) {
+                auto const executor = asio::get_associated_executor(handler, home);
                 auto const kept = std::make_shared<std::decay_t<decltype(handler)>>(std::move(handler));
                 break_open(*state, of, [kept, executor](error_code ec, std::int64_t count) {
                     asio::post(executor, [kept, ec, count] { std::move (*kept)(ec, count); });
@@ -158,7 +170,7 @@ public:
             token, std::string(name));
     }
 
-    asio::io_context::executor_type get_executor() const noexcept { return detail::executor_of(*state_); }
+    asio::io_context::executor_type get_executor() const noexcept { return source_->get_executor(); }
     WEIR_DECL manager_statistics stats() const noexcept;
     /// The first half of the token of each of its attempts, 16 hexadecimal digits, and the end of its channel's name.
     WEIR_DECL std::string const& id() const noexcept;
@@ -171,6 +183,8 @@ private:
                                      std::function<void(error_code, std::int64_t)> done);
 
     std::shared_ptr<detail::manager_state> state_;
+    // The same, as far as templates need it.
+    detail::lock_source* source_;
 };
 
 } // namespace weir::lock

@@ -14,12 +14,14 @@
 
 namespace weir::lock {
 
-/// lua/lock_acquire.lua, lock_release.lua, lock_extend.lua and lock_break.lua, by which locks are changed.
+/// lua/lock_acquire.lua, lock_release.lua, lock_extend.lua, lock_break.lua and lock_floor.lua, by which locks are
+/// changed.
 struct script_set {
     redis::script const* acquire;
     redis::script const* release;
     redis::script const* extend;
     redis::script const* break_open;
+    redis::script const* raise_floor;
 };
 
 /// Those of this version. They live as long as the program.
@@ -66,6 +68,8 @@ public:
                            redis::script const& code) const;
     WEIR_DECL void extend(redis::command& out, demand const& what, std::uint64_t fence,
                           redis::script const& code) const;
+    /// So that whatever is granted from now on has a higher fence.
+    WEIR_DECL void raise_floor(redis::command& out, std::uint64_t fence, redis::script const& code) const;
     WEIR_DECL void break_open(redis::command& out, std::uint32_t limit, redis::script const& code) const;
 
 private:

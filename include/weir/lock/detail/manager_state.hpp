@@ -13,13 +13,15 @@
 namespace weir::lock::detail {
 
 /// What the locks of a manager share. Owned by shared pointers, of which each lock holds one.
-class manager_state final : public std::enable_shared_from_this<manager_state>, private redis::listener {
+class manager_state final : public std::enable_shared_from_this<manager_state>,
+                            public lock_source,
+                            private redis::listener {
 public:
     WEIR_DECL manager_state(redis::client& client, manager_options options);
 
     WEIR_DECL void listen(redis::subscriber& news);
     WEIR_DECL cancellable* start(std::string_view name, lock_options const& how, portion what,
-                                 std::shared_ptr<acquire_waiter> waiter);
+                                 std::shared_ptr<acquire_waiter> waiter) override;
     WEIR_DECL void break_open(std::string_view name, std::function<void(error_code, std::int64_t)> done);
     WEIR_DECL void close() noexcept;
 
@@ -27,7 +29,7 @@ public:
     redis::client& client() noexcept { return *client_; }
     /// Where waiting for replicas holds up nobody else.
     WEIR_DECL redis::client& durable_client();
-    asio::io_context::executor_type get_executor() const noexcept { return executor_; }
+    asio::io_context::executor_type get_executor() const noexcept override { return executor_; }
     manager_options const& options() const noexcept { return options_; }
     std::string const& id() const noexcept { return id_; }
     WEIR_DECL key_layout layout() const noexcept;

@@ -174,19 +174,11 @@ WEIR_DECL void manager_state::close() noexcept {
     durable_.reset();
 }
 
-WEIR_DECL cancellable* start_attempt(manager_state& owner, std::string_view name, lock_options const& how, portion what,
-                                     std::shared_ptr<acquire_waiter> waiter) {
-    return owner.start(name, how, what, std::move(waiter));
-}
-
-WEIR_DECL asio::io_context::executor_type executor_of(manager_state const& owner) noexcept {
-    return owner.get_executor();
-}
-
 } // namespace detail
 
 WEIR_DECL manager::manager(redis::client& client, manager_options options)
-    : state_(std::make_shared<detail::manager_state>(client, std::move(options))) {}
+    : state_(std::make_shared<detail::manager_state>(client, std::move(options)))
+    , source_(state_.get()) {}
 
 WEIR_DECL manager::manager(redis::client& client, redis::subscriber& news, manager_options options)
     : manager(client, std::move(options)) {

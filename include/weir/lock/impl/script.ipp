@@ -84,13 +84,14 @@ WEIR_DECL script_set const& production_scripts() {
     static redis::script const release{"lock_release", lua::lock_release};
     static redis::script const extend{"lock_extend", lua::lock_extend};
     static redis::script const break_open{"lock_break", lua::lock_break};
-    static script_set const all{&acquire, &release, &extend, &break_open};
+    static redis::script const raise_floor{"lock_floor", lua::lock_floor};
+    static script_set const all{&acquire, &release, &extend, &break_open, &raise_floor};
     return all;
 }
 
 WEIR_DECL std::vector<redis::script const*> scripts() {
     auto const& all = production_scripts();
-    return {all.acquire, all.release, all.extend, all.break_open};
+    return {all.acquire, all.release, all.extend, all.break_open, all.raise_floor};
 }
 
 WEIR_DECL script_calls::script_calls(std::string_view prefix, std::string_view name, key_layout layout) {
@@ -143,6 +144,10 @@ WEIR_DECL void script_calls::extend(redis::command& out, demand const& what, std
     detail::put_integer<4>(detail::put_integer<5>(packed.data(), detail::milliseconds_of(what.lasts)), what.limit);
     out.clear().evalsha(code, 1, 2).arg(holders_).arg(detail::holder_text(what, fence));
     out.arg(std::string_view(packed.data(), packed.size()));
+}
+
+WEIR_DECL void script_calls::raise_floor(redis::command& out, std::uint64_t fence, redis::script const& code) const {
+    out.clear().evalsha(code, 1, 1).arg(fence_).arg(fence);
 }
 
 WEIR_DECL void script_calls::break_open(redis::command& out, std::uint32_t limit, redis::script const& code) const {
