@@ -21,10 +21,25 @@ using std::chrono::seconds;
 
 // --- listen, admin, redis -------------------------------------------------------------------------------------------
 
+constexpr std::array listen_tls_fields{
+    field<server_tls::pair>{"certificate", read_file_name<&server_tls::pair::certificate>, presence::required},
+    field<server_tls::pair>{"key", read_file_name<&server_tls::pair::key>, presence::required},
+};
+
+/// One certificate, or several of which the name that a client asks for chooses.
+void read_listen_tls(reader& in, node const& v, endpoint& out) {
+    auto& all = out.tls.emplace().certificates;
+    if (!v.is_array())
+        return read_object(in, v, all.emplace_back(), listen_tls_fields);
+    read_array(in, v, 1, [&](node const& element, std::size_t) {
+        read_object(in, element, all.emplace_back(), listen_tls_fields);
+    });
+}
+
 constexpr std::array listen_fields{
     field<endpoint>{"address", [](reader& in, node const& v, endpoint& out) { set_parsed(in, v, out, parse_endpoint); },
                     presence::required},
-    field<endpoint>{"tls", nullptr, {}, "terminate TLS in front of weir"},
+    field<endpoint>{"tls", read_listen_tls},
 };
 
 void read_token(reader& in, node const& v, std::string& out) {
@@ -367,7 +382,7 @@ constexpr std::array document_fields{
     field<config>{"cache"},
     field<config>{"allow"},
     field<config>{"deny"},
-    field<config>{"tls", nullptr, {}, "terminate TLS in front of weir"},
+    field<config>{"tls", nullptr, {}, "it belongs to one of \"listen\", or to an upstream"},
     field<config>{"reload", nullptr, {}, "send SIGHUP to have the file read again"},
 };
 
@@ -384,9 +399,15 @@ void read_document(reader& in, node const& root, config& out) {
 
 std::vector<object_fields> describe_fields() {
     std::vector<object_fields> all{
-        describe("", document_fields),         describe("listen", listen_fields), describe("admin", admin_fields),
-        describe("decision", decision_fields), describe("redis", redis_fields),   describe("identity", identity_fields),
-        describe("route", route_fields),       describe("http", http_fields),
+        describe("", document_fields),
+        describe("listen", listen_fields),
+        describe("listen_tls", listen_tls_fields),
+        describe("admin", admin_fields),
+        describe("decision", decision_fields),
+        describe("redis", redis_fields),
+        describe("identity", identity_fields),
+        describe("route", route_fields),
+        describe("http", http_fields),
     };
     for (auto* more : {&describe_limit_fields, &describe_circuit_fields, &describe_upstream_fields})
         for (auto& each : more())

@@ -178,6 +178,16 @@ void set_parsed(reader& in, node const& value, T& out, Parse parse) {
         out = std::move(*parsed);
 }
 
+/// Sets a member to the name of a file, which is not looked at here.
+template <auto Member, class T>
+void read_file_name(reader& in, node const& value, T& out) {
+    auto text = read_text(in, value);
+    if (text && text->empty())
+        return in.error(value, "must be the name of a file");
+    if (text)
+        out.*Member = std::move(*text);
+}
+
 /// Sets `out` to true or false.
 void set_boolean(reader& in, node const& value, bool& out);
 

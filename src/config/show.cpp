@@ -5,6 +5,8 @@
 #include <boost/url/parse.hpp>
 #include <boost/url/url.hpp>
 
+#include <algorithm>
+
 namespace weir::config {
 namespace {
 
@@ -88,6 +90,28 @@ json show_limit(limit const& value) {
     return shown;
 }
 
+json show_listen(endpoint const& value) {
+    json shown{{"address", format_endpoint(value)}};
+    if (value.tls)
+        shown["tls"] = show_list(value.tls->certificates, [](server_tls::pair const& p) {
+            return json{{"certificate", p.certificate}, {"key", p.key}};
+        });
+    return shown;
+}
+
+json show_client_tls(client_tls const& value) {
+    json shown{{"verify", value.verify}};
+    if (!value.ca_file.empty())
+        shown["ca_file"] = value.ca_file;
+    if (!value.server_name.empty())
+        shown["server_name"] = value.server_name;
+    if (!value.certificate.empty()) {
+        shown["certificate"] = value.certificate;
+        shown["key"] = value.key;
+    }
+    return shown;
+}
+
 json show_circuit(circuit_breaker const& value) {
     auto const& how = value.how;
     json shown;
@@ -120,7 +144,8 @@ json show_circuit(circuit_breaker const& value) {
 
 json show_upstream(config const& whole, upstream const& value) {
     json shown;
-    shown["targets"] = show_list(value.targets, [](target const& t) { return "http://" + t.text; });
+    shown["targets"] =
+        show_list(value.targets, [](target const& t) { return (t.tls ? "https://" : "http://") + t.text; });
     shown["balance"] = format_balance(value.balance);
     if (value.balance == balance::consistent_hash)
         shown["hash_key"] = format_hash_source(value.hash_key);
@@ -144,6 +169,8 @@ json show_upstream(config const& whole, upstream const& value) {
     shown["ejection"] = {{"after", value.ejection.after},
                          {"for", format_duration(value.ejection.lasts)},
                          {"max_share", value.ejection.max_share}};
+    if (std::any_of(value.targets.begin(), value.targets.end(), [](target const& t) { return t.tls; }))
+        shown["tls"] = show_client_tls(value.tls);
     if (value.fallback_upstream)
         shown["fallback"] = {{"upstream", whole.upstreams.at(*value.fallback_upstream).name}};
     else if (value.fallback)
@@ -194,7 +221,7 @@ std::string mask_url(std::string const& url) {
 
 json show(config const& value) {
     json shown;
-    shown["listen"] = show_list(value.listen, [](endpoint const& e) { return json{{"address", format_endpoint(e)}}; });
+    shown["listen"] = show_list(value.listen, show_listen);
     shown["admin"] = {{"address", format_endpoint(value.admin)}, {"token", value.admin_token.empty() ? "" : masked}};
     if (value.decision)
         shown["decision"] = {{"address", format_endpoint(value.decision->address)},

@@ -94,6 +94,26 @@ constexpr std::array ejection_fields{
 
 void read_ejection(reader& in, node const& v, upstream& out) { read_object(in, v, out.ejection, ejection_fields); }
 
+constexpr std::array client_tls_fields{
+    field<client_tls>{"ca_file", read_file_name<&client_tls::ca_file>},
+    field<client_tls>{"server_name",
+                      [](reader& in, node const& v, client_tls& out) {
+                          if (auto text = read_text(in, v))
+                              out.server_name = std::move(*text);
+                      }},
+    field<client_tls>{"verify", [](reader& in, node const& v, client_tls& out) { set_boolean(in, v, out.verify); }},
+    field<client_tls>{"certificate", read_file_name<&client_tls::certificate>},
+    field<client_tls>{"key", read_file_name<&client_tls::key>},
+};
+
+void read_client_tls(reader& in, node const& v, upstream& out) {
+    read_object(in, v, out.tls, client_tls_fields);
+    if (out.tls.certificate.empty() != out.tls.key.empty())
+        in.error(v, "\"certificate\" and \"key\" belong together");
+    if (!out.tls.verify && !out.tls.ca_file.empty())
+        in.error(v, "\"ca_file\" says nothing where \"verify\" is false");
+}
+
 /// An upstream under construction and what it may refer to.
 struct draft {
     upstream& value;
@@ -179,7 +199,7 @@ constexpr std::array upstream_fields{
     field<draft>{"health", read_own<read_health>},
     field<draft>{"ejection", read_own<read_ejection>},
     field<draft>{"fallback", read_fallback},
-    field<draft>{"tls"},
+    field<draft>{"tls", read_own<read_client_tls>},
 };
 
 } // namespace
@@ -199,14 +219,17 @@ void read_upstream(reader& in, node const& value, config const& whole, upstream&
     complain("targets", out.targets.size() > max_targets, "at most " + std::to_string(max_targets) + " targets");
     complain("hash_key", out.balance != balance::consistent_hash,
              "says nothing unless \"balance\" is \"consistent_hash\"");
+    complain("tls", std::none_of(out.targets.begin(), out.targets.end(), [](target const& t) { return t.tls; }),
+             "says nothing: no target is https://");
     complain("retries", out.retries.attempts == 1,
              "one attempt is none more: leave \"retries\" out, or give \"attempts\" of 2 or more");
 }
 
 std::vector<object_fields> describe_upstream_fields() {
-    return {describe("upstream", upstream_fields), describe("timeouts", timeout_fields),
-            describe("retries", retry_fields),     describe("health", health_fields),
-            describe("ejection", ejection_fields), describe("fallback", fallback_fields)};
+    return {describe("client_tls", client_tls_fields), describe("upstream", upstream_fields),
+            describe("timeouts", timeout_fields),      describe("retries", retry_fields),
+            describe("health", health_fields),         describe("ejection", ejection_fields),
+            describe("fallback", fallback_fields)};
 }
 
 } // namespace weir::config

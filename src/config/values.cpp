@@ -290,10 +290,9 @@ target parse_target(std::string_view url) {
     if (!parsed || parsed->host().empty())
         throw value_error(in_quotes(url) + " is not the address of an upstream, such as \"http://127.0.0.1:9000\"");
     auto const& parts = *parsed;
-    if (parts.scheme() == "https")
-        throw value_error(in_quotes(url) + ": TLS to upstreams is not supported by this version; write http://");
-    if (parts.scheme() != "http")
-        throw value_error(in_quotes(url) + ": an upstream's address starts with http://");
+    bool const secure = parts.scheme() == "https";
+    if (!secure && parts.scheme() != "http")
+        throw value_error(in_quotes(url) + ": an upstream's address starts with http:// or https://");
     if (parts.has_userinfo())
         throw value_error("credentials in an upstream's address are not supported");
     auto path = parts.encoded_path();
@@ -301,6 +300,8 @@ target parse_target(std::string_view url) {
         throw value_error(in_quotes(url) +
                           ": only a host and a port: the path and query of a request are passed on as " + "they are");
     target result;
+    result.tls = secure;
+    result.port = secure ? 443 : 80;
     auto host = parts.encoded_host_address();
     result.host.assign(host.data(), host.size());
     auto host_and_port = parts.encoded_host_and_port();

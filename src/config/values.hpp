@@ -58,7 +58,7 @@ std::string_view format_balance(balance value) noexcept;
 hash_source parse_hash_source(std::string_view text);
 std::string format_hash_source(hash_source const& value);
 
-/// "http://host[:port]". A path, a query, user information and https are errors.
+/// "http://host[:port]" or "https://host[:port]". A path, a query and user information are errors.
 target parse_target(std::string_view url);
 
 using network = std::variant<asio::ip::network_v4, asio::ip::network_v6>;

@@ -21,6 +21,13 @@ bool has_left(tcp_socket& socket) noexcept {
 } // namespace
 
 awaitable<error_code> client_stream::read_more() {
+    if (tls_) [[unlikely]] {
+        std::size_t n = 0;
+        auto const ec = co_await read_secure(socket_, *tls_, in.prepare(), n);
+        in.commit(n);
+        received_ += n;
+        co_return ec;
+    }
     auto [ec, n] = co_await socket_.async_read_some(in.prepare(), use_result);
     in.commit(n);
     received_ += n;
@@ -28,6 +35,11 @@ awaitable<error_code> client_stream::read_more() {
 }
 
 awaitable<error_code> client_stream::read_some(asio::mutable_buffer to, std::size_t& n) {
+    if (tls_) [[unlikely]] {
+        auto const failed = co_await read_secure(socket_, *tls_, to, n);
+        received_ += n;
+        co_return failed;
+    }
     auto [ec, got] = co_await socket_.async_read_some(to, use_result);
     n = got;
     received_ += got;
@@ -35,6 +47,12 @@ awaitable<error_code> client_stream::read_some(asio::mutable_buffer to, std::siz
 }
 
 bool client_stream::write_now(gather_list& out, error_code& ec) {
+    if (tls_) [[unlikely]] {
+        std::size_t n = 0;
+        bool const done = write_secure_now(*tls_, out, ec, n);
+        written_ += n;
+        return done;
+    }
     while (!out.empty()) {
         auto const n = socket_.write_some(out.buffers(), ec);
         written_ += n;
@@ -55,6 +73,12 @@ awaitable<error_code> client_stream::write(gather_list& out) {
     bool const resume_watch = watch_next_;
     while (!out.empty() && !result) {
         limit(write_timeout_);
+        if (tls_) [[unlikely]] {
+            result = co_await wait_for(socket_, tls_session::next::wait_write);
+            if (!result)
+                write_now(out, result);
+            continue;
+        }
         auto [ec, n] = co_await socket_.async_write_some(out.buffers(), use_result);
         written_ += n;
         out.consume(n);
@@ -101,7 +125,7 @@ void client_stream::start_watch() {
         if (ec || !watching_)
             return;
         watching_ = false;
-        if (!has_left(socket_))
+        if (tls_ ? !tls_->peer_has_left() : !has_left(socket_))
             return; // the next request, sent ahead: such a client is found gone when its answer is written
         gone_ = true;
         error_code ignored;

@@ -3,6 +3,7 @@
 #include "proxy/deadline_wheel.hpp"
 #include "proxy/io.hpp"
 #include "proxy/read_buffer.hpp"
+#include "proxy/tls.hpp"
 
 #include <cstdint>
 #include <memory>
@@ -21,6 +22,19 @@ public:
         , write_timeout_(write_timeout) {}
 
     tcp_socket& socket() noexcept { return socket_; }
+
+    /// TLS is spoken from now on; shake_hands() comes before all else.
+    void secure(tls_context_ptr how) {
+        context_ = std::move(how);
+        tls_ = std::make_unique<tls_session>(*context_, socket_);
+    }
+    bool is_secure() const noexcept { return tls_ != nullptr; }
+    awaitable<error_code> shake_hands() { return proxy::shake_hands(socket_, *tls_); }
+    /// Ends the stream as TLS demands, so that the client knows that nothing is missing.
+    void say_goodbye() noexcept {
+        if (tls_)
+            tls_->say_goodbye();
+    }
 
     /// Cancels what is under way on the socket after that time; then expired() holds.
     void limit(std::chrono::nanoseconds after) {
@@ -68,6 +82,8 @@ private:
     void start_watch();
 
     tcp_socket socket_;
+    tls_context_ptr context_;
+    std::unique_ptr<tls_session> tls_;
     deadline_wheel& wheel_;
     std::chrono::nanoseconds write_timeout_;
     std::uint64_t written_ = 0;

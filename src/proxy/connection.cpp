@@ -44,6 +44,12 @@ connection::connection(worker_parts& parts, tcp_socket socket, tcp::endpoint con
 
 awaitable<void> connection::run() {
     client_.set_owner(weak_from_this());
+    if (client_.is_secure()) {
+        client_.limit(services_->config.http.head_timeout);
+        if (co_await client_.shake_hands())
+            co_return;
+        client_.unlimited();
+    }
     while (co_await read_head()) {
         auto& x = *exchange_;
         choose_request_id(x.request, services_->ids, x.request_id);
@@ -56,6 +62,8 @@ awaitable<void> connection::run() {
     }
     if (exchange_)
         end_exchange();
+    if (!cut_)
+        client_.say_goodbye();
     if (unread_)
         co_await linger();
 }

@@ -26,6 +26,9 @@ public:
     connection& operator=(connection const&) = delete;
     virtual ~connection() = default;
 
+    /// TLS is spoken on it. Before run().
+    void secure(tls_context_ptr how) { client_.secure(std::move(how)); }
+
     /// Serves until the connection ends. Call once, on an object held by a shared_ptr that outlives the coroutine.
     awaitable<void> run();
 
@@ -70,6 +73,8 @@ protected:
     http::client_address client_address_;
     /// A part of the request was not read, and the client may still be sending it.
     bool unread_ = false;
+    /// The client must not take the end of the connection for that of the answer.
+    bool cut_ = false;
 
 private:
     awaitable<bool> read_head();

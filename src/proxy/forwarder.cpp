@@ -22,6 +22,8 @@ forward_outcome connect_outcome(connect_failure why) noexcept {
     if (why == connect_failure::timed_out)
         return {forward_outcome::result::refuse, 504, "the upstream took too long to accept a connection",
                 metrics::upstream_error::connect_timeout};
+    if (why == connect_failure::tls)
+        return {forward_outcome::result::refuse, 502, "TLS with the upstream failed", metrics::upstream_error::tls};
     if (why == connect_failure::unresolved)
         return {forward_outcome::result::refuse, 502, "the name of the upstream cannot be resolved",
                 metrics::upstream_error::resolve};
@@ -128,6 +130,8 @@ awaitable<forward_outcome> forwarder::open(bool fresh) {
         auto const why = co_await pool().connect(target_, x_.upstream);
         if (why == connect_failure::cancelled)
             co_return client_left;
+        if (why == connect_failure::tls)
+            x_.detail = "TLS with the upstream failed: " + pool().tls_failure();
         if (why != connect_failure::none)
             co_return connect_outcome(why);
     }
@@ -214,7 +218,22 @@ void forwarder::fail_upload(forward_outcome why) {
     x_.upstream->socket.cancel(ignored);
 }
 
+awaitable<error_code> forwarder::write_up_secure(gather_list& out) {
+    for (;;) {
+        error_code ec;
+        std::size_t written = 0;
+        if (write_secure_now(*x_.upstream->tls, out, ec, written))
+            co_return ec;
+        services_.wheel.expires_after(*x_.upstream, settings().idle_timeout);
+        ec = co_await wait_for(x_.upstream->socket, tls_session::next::wait_write);
+        if (ec)
+            co_return ec;
+    }
+}
+
 awaitable<error_code> forwarder::write_up(gather_list& out) {
+    if (x_.upstream->tls) [[unlikely]]
+        co_return co_await write_up_secure(out);
     auto& socket = x_.upstream->socket;
     error_code ec;
     while (!out.empty()) {

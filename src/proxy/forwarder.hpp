@@ -95,6 +95,7 @@ private:
     awaitable<void> upload();
     awaitable<bool> read_piece(std::string_view& data);
     awaitable<error_code> write_up(gather_list& out);
+    awaitable<error_code> write_up_secure(gather_list& out);
     void fail_upload(forward_outcome why);
 
     // The answer on its way down.
@@ -103,6 +104,7 @@ private:
     awaitable<forward_outcome> read_response_head();
     awaitable<forward_outcome> relay_body();
     awaitable<error_code> read_down(std::chrono::nanoseconds timeout);
+    awaitable<error_code> read_down_secure(std::chrono::nanoseconds timeout);
     awaitable<error_code> write_down(gather_list& out);
     awaitable<forward_outcome> cut_short();
     forward_outcome explain_silence() const;

@@ -30,7 +30,7 @@ std::string_view text_of(unsigned status) noexcept {
 bool was_unsent(metrics::upstream_error kind) noexcept {
     using metrics::upstream_error;
     return kind == upstream_error::resolve || kind == upstream_error::connect ||
-           kind == upstream_error::connect_timeout;
+           kind == upstream_error::connect_timeout || kind == upstream_error::tls;
 }
 
 } // namespace
@@ -129,6 +129,7 @@ bool forwarder::prepare_another(forward_outcome const& after) {
         return false;
     attempt_began_ = boot_clock::now();
     target_ = balancer::none;
+    x_.detail.clear();
     x_.first_byte = {};
     head_received_ = upload_broken_ = nothing_sent_ = false;
     if (!to_->circuit)

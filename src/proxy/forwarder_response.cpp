@@ -198,6 +198,8 @@ awaitable<error_code> forwarder::read_down(std::chrono::nanoseconds timeout) {
     asio::mutable_buffer const room{x_.down.data() + down_end_, buffer_pool::block_size - down_end_};
     if (upload_failure_.what != result::done || client_.gone() || x_.upstream->expired)
         co_return asio::error::operation_aborted;
+    if (x_.upstream->tls) [[unlikely]]
+        co_return co_await read_down_secure(timeout);
     // A full block means that there is more: then it is worth asking before waiting.
     if (burst_ != 0 && burst_ < max_burst) {
         error_code ec;
@@ -212,6 +214,19 @@ awaitable<error_code> forwarder::read_down(std::chrono::nanoseconds timeout) {
         services_.wheel.expires_after(*x_.upstream, timeout);
     auto [ec, n] = co_await socket.async_read_some(room, use_result);
     burst_ = n == room.size() ? 1 : 0;
+    if (n != 0 && x_.first_byte == boot_clock::time_point{})
+        x_.first_byte = boot_clock::now();
+    down_end_ += n;
+    co_return ec;
+}
+
+awaitable<error_code> forwarder::read_down_secure(std::chrono::nanoseconds timeout) {
+    auto& from = *x_.upstream;
+    if (!uploading_ || head_received_)
+        services_.wheel.expires_after(from, timeout);
+    std::size_t n = 0;
+    auto const ec = co_await read_secure(from.socket, *from.tls,
+                                         {x_.down.data() + down_end_, buffer_pool::block_size - down_end_}, n);
     if (n != 0 && x_.first_byte == boot_clock::time_point{})
         x_.first_byte = boot_clock::now();
     down_end_ += n;

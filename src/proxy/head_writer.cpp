@@ -91,7 +91,7 @@ void append_forwarded(std::string& out, http::request_head const& request, clien
     out.append(v6 ? "for=\"["sv : "for="sv).append(client.peer).append(v6 ? "]\""sv : ""sv);
     if (!request.host.empty())
         out.append(";host=\""sv).append(request.host).append("\""sv);
-    out.append(";proto=http\r\n"sv);
+    out.append(client.secure ? ";proto=https\r\n"sv : ";proto=http\r\n"sv);
 }
 
 /// The start line of a response.
@@ -162,7 +162,7 @@ void write_request_head(std::string& out, http::request_head const& request, std
 
     append_forwarded(out, request, client, had_for, had_forwarded);
     append_field(out, "X-Forwarded-Host", client.trusted && !host.empty() ? host : request.host);
-    append_field(out, "X-Forwarded-Proto", client.trusted && !proto.empty() ? proto : "http");
+    append_field(out, "X-Forwarded-Proto", client.trusted && !proto.empty() ? proto : client.secure ? "https" : "http");
     append_field(out, "X-Request-Id", request_id);
     out.append("traceparent: "sv);
     if (is_valid_traceparent(trace)) {

@@ -19,6 +19,8 @@ struct client_info {
     bool trusted = false;
     /// The body of the answer is read here: it must come without a content coding.
     bool plain_answer = false;
+    /// It speaks TLS with us.
+    bool secure = false;
 };
 
 /// How a body leaves: our own decision, never the framing it came with.

@@ -5,6 +5,7 @@
 #include <boost/asio/detached.hpp>
 
 #include <optional>
+#include <tuple>
 
 namespace weir::proxy {
 namespace {
@@ -48,12 +49,23 @@ private:
             co_return std::nullopt;
         if (failed != connect_failure::none) {
             why_ = failed == connect_failure::unresolved ? "its name cannot be resolved" : "it cannot be reached";
+            if (failed == connect_failure::tls)
+                why_ = "TLS with it failed: " + upstream_.pool.tls_failure();
             co_return false;
         }
         of_->wheel.expires_after(*connection, how_.timeout);
         gather_list out;
         out.add(request_);
         while (!out.empty()) {
+            if (connection->tls) {
+                error_code ec;
+                std::size_t written = 0;
+                if (!write_secure_now(*connection->tls, out, ec, written))
+                    ec = co_await wait_for(connection->socket, tls_session::next::wait_write);
+                if (ec)
+                    co_return false;
+                continue;
+            }
             auto const [ec, n] = co_await connection->socket.async_write_some(out.buffers(), use_result);
             out.consume(n);
             if (ec)
@@ -67,8 +79,13 @@ private:
         std::size_t size = 0;
         http::response_head answer;
         while (size < head.size()) {
-            auto const [ec, n] = co_await connection.socket.async_read_some(
-                asio::mutable_buffer(head.data() + size, head.size() - size), use_result);
+            asio::mutable_buffer const room(head.data() + size, head.size() - size);
+            std::size_t n = 0;
+            error_code ec;
+            if (connection.tls)
+                ec = co_await read_secure(connection.socket, *connection.tls, room, n);
+            else
+                std::tie(ec, n) = co_await connection.socket.async_read_some(room, use_result);
             size += n;
             if (ec)
                 break;

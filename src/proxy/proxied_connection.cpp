@@ -85,7 +85,8 @@ awaitable<bool> proxied_connection::forward() {
     auto& to = *services_->upstreams[x.upstream_index];
     auto const& how = to.settings();
     auto const key = how.balance == config::balance::consistent_hash ? balance_key(how) : 0;
-    forwarder way(*services_, client_, x, {peer_text_, client_address_.peer_trusted, !x.usages.empty()}, key);
+    forwarder way(*services_, client_, x,
+                  {peer_text_, client_address_.peer_trusted, !x.usages.empty(), client_.is_secure()}, key);
     forward_outcome outcome = refused_by(to);
     if (!to.circuit || co_await ask_circuit(*to.circuit))
         outcome = co_await way.run(to);
@@ -121,6 +122,7 @@ awaitable<bool> proxied_connection::conclude(forwarder& way, forward_outcome out
     }
     case result::cut:
         unread_ = false;
+        cut_ = true;
         if (x.request.version == 10)
             reset_on_close(); // its end of the connection is the end of the body: only a reset tells
         break;

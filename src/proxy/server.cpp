@@ -138,6 +138,8 @@ void server::start() {
         shared_.access_log = std::make_shared<access_log_file>(config.access_log, options_.log);
     auto const made = std::make_shared<edition>(edition_->config);
     made->counters = shared_.metrics->now();
+    if (auto const wrong = read_certificates(*made); !wrong.empty())
+        throw start_error(wrong.front().pointer + ": " + wrong.front().message);
     resolve_upstreams(*made);
     edition_ = made;
     for (unsigned i = 0; i < worker_count(config); ++i)
@@ -161,9 +163,32 @@ tcp::endpoint server::listen(config::endpoint const& wanted, door what, std::opt
     for (auto& each : workers_) {
         auto acceptor = open_listener(io, at, index, true);
         at = acceptor.local_endpoint();
-        each->listen(at.protocol(), acceptor.release(), what);
+        each->listen(at.protocol(), acceptor.release(), what, index.value_or(0));
     }
     return at;
+}
+
+std::vector<config::issue> server::read_certificates(edition& of) {
+    std::vector<config::issue> wrong;
+    auto const make = [&](bool wanted, auto const& how, std::string const& where) {
+        try {
+            return wanted ? std::make_shared<tls_context const>(how) : nullptr;
+        } catch (tls_error const& e) {
+            wrong.push_back({config::issue::severity::error, where, 0, 0, e.what()});
+            return std::shared_ptr<tls_context const>();
+        }
+    };
+    auto const& config = *of.config;
+    for (std::size_t i = 0; i < config.listen.size(); ++i) {
+        auto const& tls = config.listen[i].tls;
+        of.listeners.push_back(
+            make(tls.has_value(), tls.value_or(config::server_tls{}), "/listen/" + std::to_string(i) + "/tls"));
+    }
+    for (auto const& each : config.upstreams)
+        of.to_upstreams.push_back(
+            make(std::any_of(each.targets.begin(), each.targets.end(), [](config::target const& t) { return t.tls; }),
+                 each.tls, "/upstreams/" + each.name + "/tls"));
+    return wrong;
 }
 
 void server::resolve_upstreams(edition& of) const {
@@ -202,6 +227,8 @@ std::vector<config::issue> server::reload(std::shared_ptr<config::config const> 
     if (auto fixed = config::find_fixed_changes(*before->config, *to); !fixed.empty())
         return fixed;
     auto const made = std::make_shared<edition>(std::move(to));
+    if (auto wrong = read_certificates(*made); !wrong.empty())
+        return wrong;
     resolve_upstreams(*made);
     take_over_health(*before, *made);
     made->counters = shared_.metrics->change(names_of(*made->config));

@@ -73,8 +73,8 @@ public:
     std::optional<tcp::endpoint> const& decision_endpoint() const noexcept { return decision_endpoint_; }
 
     /// Serves requests that begin from now on by another configuration; those that run end by the one they began with.
-    /// Returns what of it cannot be changed in a running server: then nothing is. Looks up the names of targets, which
-    /// may take a while. Throws as the constructor. After start(); from any thread.
+    /// Returns what of it cannot be changed in a running server, or used: then nothing is. Looks up the names of
+    /// targets, which may take a while. Throws as the constructor. After start(); from any thread.
     std::vector<config::issue> reload(std::shared_ptr<config::config const> to);
 
     /// The configuration in effect. Any thread.
@@ -105,6 +105,7 @@ public:
 private:
     tcp::endpoint listen(config::endpoint const& at, door what, std::optional<std::size_t> index);
     void resolve_upstreams(edition& of) const;
+    static std::vector<config::issue> read_certificates(edition& of);
 
     std::shared_ptr<edition const> present() const;
 

@@ -40,6 +40,10 @@ struct edition {
     std::shared_ptr<metrics::counters> counters;
     /// For every upstream, one list a target.
     std::vector<std::vector<address_list>> addresses;
+    /// Of each `listen`; null: in the clear.
+    std::vector<tls_context_ptr> listeners;
+    /// Of each upstream; null where no target wants it.
+    std::vector<tls_context_ptr> to_upstreams;
     /// For every upstream, the targets that the health check has found ill.
     std::unique_ptr<std::atomic<target_set>[]> const ill;
 };

@@ -50,12 +50,13 @@ void upstream_connection::on_deadline() {
 }
 
 upstream_pool::upstream_pool(asio::io_context& io, deadline_wheel& wheel, config::upstream const& settings,
-                             std::vector<address_list> addresses)
+                             std::vector<address_list> addresses, tls_context_ptr tls)
     : io_(io)
     , wheel_(wheel)
     , settings_(settings)
     , resolver_(io)
-    , targets_(settings.targets.size()) {
+    , targets_(settings.targets.size())
+    , tls_(std::move(tls)) {
     addresses.resize(targets_.size());
     for (std::size_t i = 0; i < targets_.size(); ++i) {
         error_code not_an_address;
@@ -105,6 +106,8 @@ awaitable<connect_failure> upstream_pool::try_addresses(std::size_t target, upst
         if (!ec) {
             into->socket.non_blocking(true, ec);
             into->socket.set_option(tcp::no_delay(true), ec);
+            if (settings_.targets[target].tls)
+                co_return co_await shake_hands(*into);
             co_return connect_failure::none;
         }
         if (into->expired)
@@ -115,6 +118,23 @@ awaitable<connect_failure> upstream_pool::try_addresses(std::size_t target, upst
                                                                        : connect_failure::refused;
     }
     co_return why;
+}
+
+awaitable<connect_failure> upstream_pool::shake_hands(upstream_connection& with) {
+    auto const& how = settings_.tls;
+    auto const& host = how.server_name.empty() ? settings_.targets[with.target()].host : how.server_name;
+    with.tls = std::make_unique<tls_session>(*tls_, with.socket, host, how.verify);
+    wheel_.expires_after(with, settings_.connect_timeout);
+    auto const ec = co_await proxy::shake_hands(with.socket, *with.tls);
+    with.never();
+    if (!ec)
+        co_return connect_failure::none;
+    if (with.expired)
+        co_return connect_failure::timed_out;
+    if (ec == asio::error::operation_aborted)
+        co_return connect_failure::cancelled;
+    tls_failure_ = with.tls->explain();
+    co_return connect_failure::tls;
 }
 
 void upstream_pool::refresh(std::size_t target) {

@@ -3,6 +3,7 @@
 #include "config/config.hpp"
 #include "proxy/deadline_wheel.hpp"
 #include "proxy/io.hpp"
+#include "proxy/tls.hpp"
 
 #include <boost/asio/ip/basic_resolver.hpp>
 
@@ -17,7 +18,7 @@ class upstream_pool;
 /// Why there is no connection to an upstream.
 ///
 /// `own_side`: this machine has no port, descriptor or memory left for one.
-enum class connect_failure { none, unresolved, refused, timed_out, cancelled, own_side };
+enum class connect_failure { none, unresolved, refused, timed_out, cancelled, own_side, tls };
 
 /// One connection to one target. Its deadline cancels what is under way on the socket and sets `expired`; while it is
 /// idle in the pool, it closes the connection.
@@ -29,6 +30,8 @@ public:
         , target_(target) {}
 
     tcp_socket socket;
+    /// None: in the clear.
+    std::unique_ptr<tls_session> tls;
     /// The deadline passed during the operation under way.
     bool expired = false;
     /// It carried a request before: the upstream may have closed it meanwhile.
@@ -65,7 +68,7 @@ public:
 
     /// `settings` must outlive the pool; `addresses` has one list a target, empty for what is not resolved yet.
     upstream_pool(asio::io_context& io, deadline_wheel& wheel, config::upstream const& settings,
-                  std::vector<address_list> addresses);
+                  std::vector<address_list> addresses, tls_context_ptr tls);
     upstream_pool(upstream_pool const&) = delete;
     upstream_pool& operator=(upstream_pool const&) = delete;
     ~upstream_pool();
@@ -80,6 +83,9 @@ public:
     /// Opens a connection to `target` into `into`, which is set while connecting so that the caller can cancel by
     /// closing the socket. On failure `into` is null.
     awaitable<connect_failure> connect(std::size_t target, upstream_handle& into);
+
+    /// Why TLS failed last.
+    std::string const& tls_failure() const noexcept { return tls_failure_; }
 
     /// Takes back a connection on which a response has ended cleanly.
     void put_back(upstream_handle connection);
@@ -100,6 +106,7 @@ private:
     };
 
     awaitable<connect_failure> try_addresses(std::size_t target, upstream_handle& into);
+    awaitable<connect_failure> shake_hands(upstream_connection& with);
     void refresh(std::size_t target);
     void drop_idle(upstream_connection& connection) noexcept;
 
@@ -108,6 +115,8 @@ private:
     config::upstream const& settings_;
     asio::ip::basic_resolver<tcp, executor> resolver_;
     std::vector<target_state> targets_;
+    tls_context_ptr tls_;
+    std::string tls_failure_;
 };
 
 } // namespace weir::proxy

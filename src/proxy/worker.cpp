@@ -96,9 +96,9 @@ services_ptr worker::make_services(std::shared_ptr<edition const> e) {
     auto const& plan = made->whole->circuits;
     auto& counts = made->counts;
     for (std::size_t i = 0; i < config.upstreams.size(); ++i) {
-        auto& each = *made->upstreams.emplace_back(
-            std::make_unique<upstream>(io_, parts_.wheel, config.upstreams[i], made->whole->addresses[i],
-                                       made->whole->ill[i], counts.upstreams[i], parts_.ids.random()));
+        auto& each = *made->upstreams.emplace_back(std::make_unique<upstream>(
+            io_, parts_.wheel, config.upstreams[i], made->whole->addresses[i], made->whole->to_upstreams[i],
+            made->whole->ill[i], counts.upstreams[i], parts_.ids.random()));
         if (auto const c = plan.of_upstream[i])
             each.circuit = circuits_->get(plan, *c, counts);
         for (auto const c : plan.of_targets[i])
@@ -113,8 +113,8 @@ services_ptr worker::make_services(std::shared_ptr<edition const> e) {
 
 worker::~worker() { parts_.now.reset(); }
 
-void worker::listen(tcp::acceptor::protocol_type protocol, int listening_socket, door what) {
-    entrances_.push_back({tcp_acceptor{io_, protocol, listening_socket}, what});
+void worker::listen(tcp::acceptor::protocol_type protocol, int listening_socket, door what, std::size_t index) {
+    entrances_.push_back({tcp_acceptor{io_, protocol, listening_socket}, what, index});
 }
 
 void worker::run() {
@@ -150,7 +150,8 @@ void worker::stop() {
 
 void worker::close_acceptors() {
     error_code ec;
-    for (auto& [acceptor, what] : entrances_) {
+    for (auto& each : entrances_) {
+        auto& acceptor = each.acceptor;
         // Clients whose connection the kernel has accepted already are served, not reset.
         acceptor.non_blocking(true, ec);
         while (!ec) {
@@ -158,7 +159,7 @@ void worker::close_acceptors() {
             tcp_socket socket(io_);
             acceptor.accept(socket, peer, ec);
             if (!ec)
-                open(std::move(socket), peer, what);
+                open(std::move(socket), peer, each);
         }
         acceptor.close(ec);
     }
@@ -176,7 +177,7 @@ awaitable<void> worker::accept_loop(entrance& from) {
         tcp_socket socket(io_);
         auto [ec] = co_await from.acceptor.async_accept(socket, peer, use_result);
         if (!ec) {
-            open(std::move(socket), peer, from.what);
+            open(std::move(socket), peer, from);
         } else if (is_out_of_resources(ec)) {
             log_(log_level::error, "cannot accept connections: " + ec.message() + ": raise the limit of open files");
             for (auto& each : parts_.now->upstreams)
@@ -187,15 +188,18 @@ awaitable<void> worker::accept_loop(entrance& from) {
     }
 }
 
-void worker::open(tcp_socket socket, tcp::endpoint const& peer, door what) {
+void worker::open(tcp_socket socket, tcp::endpoint const& peer, entrance const& by) {
     error_code ec;
     socket.non_blocking(true, ec);
     socket.set_option(tcp::no_delay(true), ec);
     std::shared_ptr<connection> made;
-    if (what == door::decision)
+    if (by.what == door::decision)
         made = std::make_shared<service::service_connection>(parts_, std::move(socket), peer);
     else
         made = std::make_shared<proxied_connection>(parts_, std::move(socket), peer);
+    if (by.what == door::proxy)
+        if (auto const& tls = parts_.now->whole->listeners[by.index])
+            made->secure(tls);
     connections_.push_back(*made);
     asio::co_spawn(io_, made->run(), [this, made](std::exception_ptr const& failure) {
         if (failure)

@@ -40,8 +40,8 @@ public:
     worker& operator=(worker const&) = delete;
     ~worker();
 
-    /// Takes a listening socket. Before run().
-    void listen(tcp::acceptor::protocol_type protocol, int listening_socket, door what);
+    /// Takes a listening socket; `index` is that in `config::listen`, of a door::proxy. Before run().
+    void listen(tcp::acceptor::protocol_type protocol, int listening_socket, door what, std::size_t index);
 
     /// Serves on the calling thread until stopped or drained.
     void run();
@@ -62,11 +62,12 @@ private:
     struct entrance {
         tcp_acceptor acceptor;
         door what;
+        std::size_t index;
     };
 
     awaitable<void> accept_loop(entrance& from);
     awaitable<void> tick_loop();
-    void open(tcp_socket socket, tcp::endpoint const& peer, door what);
+    void open(tcp_socket socket, tcp::endpoint const& peer, entrance const& by);
     void close_acceptors();
     void abort_connections();
     void update_date();

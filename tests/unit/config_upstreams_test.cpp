@@ -88,8 +88,35 @@ TEST(config_upstreams, what_is_wrong_is_named) {
                 ElementsAre(HasSubstr("/upstreams/u/fallback: either another upstream, or an answer")));
     EXPECT_THAT(complaints(R"("fallback":{"upstream":"backups"})"),
                 ElementsAre(HasSubstr("no upstream is called \"backups\"; did you mean \"backup\"?")));
+    EXPECT_THAT(complaints(R"("tls":{})"), ElementsAre(HasSubstr("/upstreams/u/tls: says nothing: no target is")));
     EXPECT_THAT(complaints(R"("circuit":"c","target_circuit":"c")"),
                 ElementsAre(HasSubstr("/upstreams/u/target_circuit: the same as \"circuit\"")));
+}
+
+TEST(config_upstreams, tls_is_read_and_shown_again) {
+    auto const loaded = load_text(
+        R"({"listen":[{"address":"127.0.0.1:1","tls":{"certificate":"c.pem","key":"k.pem"}},
+                      {"address":"127.0.0.1:2","tls":[{"certificate":"a","key":"b"},{"certificate":"c","key":"d"}]}],
+            "upstreams":{"u":{"targets":["https://a","https://b:8443"],
+                "tls":{"ca_file":"ca.pem","server_name":"api","certificate":"mine","key":"my-key"}}},
+            "routes":[{"name":"r","path":"/*","upstream":"u"}]})");
+    ASSERT_TRUE(loaded.value) << to_string(loaded.issues.at(0), "f");
+    auto const& c = *loaded.value;
+    ASSERT_TRUE(c.listen.at(0).tls && c.listen.at(1).tls);
+    EXPECT_EQ(c.listen[0].tls->certificates.at(0).key, "k.pem");
+    EXPECT_EQ(c.listen[1].tls->certificates.at(1).certificate, "c");
+    auto const& u = c.upstreams.at(0);
+    EXPECT_TRUE(u.targets.at(0).tls);
+    EXPECT_EQ(u.targets.at(0).port, 443);
+    EXPECT_EQ(u.targets.at(1).port, 8443);
+    EXPECT_EQ(u.tls.ca_file, "ca.pem");
+    EXPECT_EQ(u.tls.server_name, "api");
+    EXPECT_TRUE(u.tls.verify);
+    EXPECT_EQ(u.tls.key, "my-key");
+    auto const shown = show(c);
+    auto const again = load_text(shown.dump());
+    ASSERT_TRUE(again.value) << to_string(again.issues.at(0), "shown");
+    EXPECT_EQ(show(*again.value), shown);
 }
 
 } // namespace

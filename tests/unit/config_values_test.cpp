@@ -86,7 +86,9 @@ TEST(config_values, a_target_is_a_plain_http_host_and_port) {
     EXPECT_EQ(parse_target("http://api.internal").port, 80);
     EXPECT_EQ(parse_target("http://[::1]:9000").host, "::1");
     EXPECT_EQ(parse_target("http://10.0.0.1:9000/").text, "10.0.0.1:9000");
-    EXPECT_THAT(refusal([] { parse_target("https://a"); }), HasSubstr("TLS to upstreams is not supported"));
+    EXPECT_EQ(parse_target("https://a").port, 443);
+    EXPECT_TRUE(parse_target("https://a:8443").tls);
+    EXPECT_FALSE(parse_target("http://a").tls);
     for (auto wrong :
          {"", "a", "127.0.0.1:9000", "http://", "http://a/b", "http://a?x", "http://a:0", "http://a:99999"})
         EXPECT_NE(refusal([&] { parse_target(wrong); }), "accepted") << wrong;

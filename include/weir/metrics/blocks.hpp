@@ -38,10 +38,12 @@ enum class upstream_error : std::uint8_t {
     cut_short,
     /// The answer is not valid HTTP/1.1.
     bad_response,
+    /// No agreement on TLS, or a certificate that is not believed.
+    tls,
 };
-inline constexpr std::array<std::string_view, 8> upstream_error_names{
-    "resolve",      "connect",      "connect_timeout", "first_byte_timeout",
-    "idle_timeout", "closed_early", "cut_short",       "bad_response"};
+inline constexpr std::array<std::string_view, 9> upstream_error_names{
+    "resolve",      "connect", "connect_timeout", "first_byte_timeout", "idle_timeout", "closed_early", "cut_short",
+    "bad_response", "tls"};
 
 /// `weir_ratelimit_cost_total{kind}`: units of requests whose cost is known only afterwards.
 enum class cost_kind : std::uint8_t {
