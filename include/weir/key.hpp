@@ -69,6 +69,10 @@ WEIR_DECL void append_lock_key(std::string& out, std::string_view prefix, key_pa
 /// `<prefix>lock:#fence{<tag>}`, `tag` being any text of that slot.
 WEIR_DECL void append_lock_fence_key(std::string& out, std::string_view prefix, std::string_view tag = {});
 
+/// Appends `<prefix>idempotency:<key>`, on a cluster `<prefix>idempotency:{<key>}`.
+WEIR_DECL void append_idempotency_key(std::string& out, std::string_view prefix, key_part key,
+                                      key_layout layout = key_layout::standalone);
+
 /// Appends what the channels begin with on which instances are told of their locks, `<prefix>lock:#`; their ids follow.
 WEIR_DECL void append_lock_channel(std::string& out, std::string_view prefix);
 

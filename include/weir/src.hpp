@@ -30,6 +30,7 @@
 #include <weir/impl/key.ipp>
 #include <weir/lock/impl/attempt.ipp>
 #include <weir/lock/impl/held_lock.ipp>
+#include <weir/lock/impl/idempotency.ipp>
 #include <weir/lock/impl/manager.ipp>
 #include <weir/lock/impl/options.ipp>
 #include <weir/lock/impl/quorum.ipp>

@@ -10,11 +10,13 @@
 #include <weir/clock.hpp>
 #include <weir/error.hpp>
 #include <weir/key.hpp>
+#include <weir/lock/idempotency.hpp>
 #include <weir/lock/manager.hpp>
 #include <weir/lock/mutex.hpp>
 #include <weir/lock/quorum.hpp>
 #include <weir/lock/read_write.hpp>
 #include <weir/lock/semaphore.hpp>
+#include <weir/lock/single_flight.hpp>
 #include <weir/lock/with_lock.hpp>
 #include <weir/rate_limit/limiter.hpp>
 #include <weir/rate_limit/rule.hpp>

@@ -100,6 +100,11 @@ WEIR_DECL void append_lock_key(std::string& out, std::string_view prefix, key_pa
     detail::append_tagged(out, "lock:", name, layout);
 }
 
+WEIR_DECL void append_idempotency_key(std::string& out, std::string_view prefix, key_part key, key_layout layout) {
+    out += prefix;
+    detail::append_tagged(out, "idempotency:", key, layout);
+}
+
 WEIR_DECL void append_lock_fence_key(std::string& out, std::string_view prefix, std::string_view tag) {
     append_lock_channel(out, prefix);
     out += "fence";

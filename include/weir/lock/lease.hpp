@@ -37,6 +37,8 @@ public:
     /// One handle less; the last gives the lock back, and tells `done`, which may be empty. Never throws.
     virtual void leave(handler done) noexcept = 0;
     virtual void extend(handler done) = 0;
+    /// Stores a result beside the lock.
+    virtual void publish(std::string result, std::chrono::milliseconds keep, handler done) = 0;
 
     std::string const& name() const noexcept { return name_; }
     lease_clock const& clock() const noexcept { return clock_; }
@@ -120,30 +122,49 @@ public:
     /// over. Not to be cancelled. Precondition: a lock was taken.
     template <BOOST_ASIO_COMPLETION_TOKEN_FOR(void(error_code)) Token>
     auto async_release(Token&& token) {
-        return initiate(std::exchange(held_, nullptr), &detail::held::leave, std::forward<Token>(token));
+        return initiate(
+            std::exchange(held_, nullptr),
+            [](detail::held& of, detail::held::handler done) { of.leave(std::move(done)); },
+            std::forward<Token>(token));
     }
 
     /// Renews it now. Completes `void(error_code)`; `errc::lock_lost`: it is not held any more. Any other error says
     /// nothing, and renewal goes on by itself. Not to be cancelled. Precondition: a lock was taken.
     template <BOOST_ASIO_COMPLETION_TOKEN_FOR(void(error_code)) Token>
     auto async_extend(Token&& token) {
-        return initiate(held_, &detail::held::extend, std::forward<Token>(token));
+        return initiate(
+            held_, [](detail::held& of, detail::held::handler done) { of.extend(std::move(done)); },
+            std::forward<Token>(token));
+    }
+
+    /// Stores `result` beside the lock for `keep`, 1 ms or longer, where `manager::async_result` finds it; in the place
+    /// of an earlier one. Completes `void(error_code)`; `errc::lock_lost`: it is not held any more, and nothing was
+    /// stored; `invalid_argument`: a lock over several masters has no such place. Not to be cancelled. Precondition: a
+    /// lock was taken.
+    template <BOOST_ASIO_COMPLETION_TOKEN_FOR(void(error_code)) Token>
+    auto async_publish(std::string result, std::chrono::milliseconds keep, Token&& token) {
+        return initiate(
+            held_,
+            [result = std::move(result), keep](detail::held& of, detail::held::handler done) mutable {
+                of.publish(std::move(result), keep, std::move(done));
+            },
+            std::forward<Token>(token));
     }
 
 private:
-    template <class Member, class Token>
-    static auto initiate(detail::held_ptr held, Member what, Token&& token) {
+    template <class Call, class Token>
+    static auto initiate(detail::held_ptr held, Call call, Token&& token) {
         return asio::async_initiate<Token, void(error_code)>(
-            [](auto&& handler, detail::held_ptr const& of, Member call) {
+            [](auto&& handler, detail::held_ptr const& of, Call what) {
                 using handler_type = std::decay_t<decltype(handler)>;
                 auto const executor = asio::get_associated_executor(handler, of->get_executor());
                 auto const kept = std::make_shared<handler_type>(std::forward<decltype(handler)>(handler));
                 auto const done = [kept, executor](error_code ec) {
                     asio::post(executor, [kept, ec] { std::move (*kept)(ec); });
                 };
-                (of.get()->*call)(done);
+                what(*of, done);
             },
-            token, std::move(held), what);
+            token, std::move(held), std::move(call));
     }
 
     detail::held_ptr held_;

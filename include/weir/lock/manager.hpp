@@ -96,6 +96,13 @@ auto async_lock_from(lock_source& from, std::string name, portion what, lock_opt
 
 } // namespace detail
 
+/// What a holder left beside his lock.
+struct published {
+    /// That of the lock under which it was made.
+    std::uint64_t fence = 0;
+    std::string value;
+};
+
 /// What a manager has done. Plain counters, to be read on its thread.
 struct manager_statistics {
     std::uint64_t acquired = 0;
@@ -155,6 +162,23 @@ public:
         return detail::async_lock_from(*source_, std::string(name), what, options, std::forward<Token>(token));
     }
 
+    /// Reads what the last holder published beside the lock `name` and is still kept. Completes
+    /// `void(error_code, std::optional<published>)`.
+    template <BOOST_ASIO_COMPLETION_TOKEN_FOR(void(error_code, std::optional<published>)) Token>
+    auto async_result(std::string_view name, Token&& token) {
+        return asio::async_initiate<Token, void(error_code, std::optional<published>)>(
+            [state = state_.get(), home = get_executor()](auto&& handler, std::string const& of) {
+                auto const executor = asio::get_associated_executor(handler, home);
+                auto const kept = std::make_shared<std::decay_t<decltype(handler)>>(std::move(handler));
+                read_result(*state, of, [kept, executor](error_code ec, std::optional<published> found) {
+                    asio::post(executor, [kept, ec, found = std::move(found)]() mutable {
+                        std::move (*kept)(ec, std::move(found));
+                    });
+                });
+            },
+            token, std::string(name));
+    }
+
     /// Takes a lock from whoever holds it, tells them, and hands it to the next who waits. Completes
     /// `void(error_code, std::int64_t)` with how many held it.
     template <BOOST_ASIO_COMPLETION_TOKEN_FOR(void(error_code, std::int64_t)) Token>
@@ -179,6 +203,8 @@ public:
     WEIR_DECL void close() noexcept;
 
 private:
+    WEIR_DECL static void read_result(detail::manager_state& state, std::string_view name,
+                                      std::function<void(error_code, std::optional<published>)> done);
     WEIR_DECL static void break_open(detail::manager_state& state, std::string_view name,
                                      std::function<void(error_code, std::int64_t)> done);
 

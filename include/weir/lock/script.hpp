@@ -14,14 +14,15 @@
 
 namespace weir::lock {
 
-/// lua/lock_acquire.lua, lock_release.lua, lock_extend.lua, lock_break.lua and lock_floor.lua, by which locks are
-/// changed.
+/// lua/lock_acquire.lua, lock_release.lua, lock_extend.lua, lock_break.lua, lock_floor.lua and lock_publish.lua, by
+/// which locks are changed.
 struct script_set {
     redis::script const* acquire;
     redis::script const* release;
     redis::script const* extend;
     redis::script const* break_open;
     redis::script const* raise_floor;
+    redis::script const* publish;
 };
 
 /// Those of this version. They live as long as the program.
@@ -55,6 +56,7 @@ public:
 
     std::string const& key() const noexcept { return holders_; }
     std::string const& queue_key() const noexcept { return queue_; }
+    std::string const& result_key() const noexcept { return result_; }
 
     /// `known_fence`: the highest fence ever seen of this Redis; the next will be above it.
     WEIR_DECL void acquire(redis::command& out, demand const& what, std::uint64_t known_fence,
@@ -68,12 +70,15 @@ public:
                            redis::script const& code) const;
     WEIR_DECL void extend(redis::command& out, demand const& what, std::uint64_t fence,
                           redis::script const& code) const;
+    /// Stores `result` for `keep`, if the attempt still holds the lock.
+    WEIR_DECL void publish(redis::command& out, demand const& what, std::uint64_t fence, std::string_view result,
+                           std::chrono::milliseconds keep, redis::script const& code) const;
     /// So that whatever is granted from now on has a higher fence.
     WEIR_DECL void raise_floor(redis::command& out, std::uint64_t fence, redis::script const& code) const;
     WEIR_DECL void break_open(redis::command& out, std::uint32_t limit, redis::script const& code) const;
 
 private:
-    std::string holders_, queue_, alive_, gone_, fence_, channel_;
+    std::string holders_, queue_, alive_, gone_, result_, fence_, channel_;
 };
 
 /// What came of asking.

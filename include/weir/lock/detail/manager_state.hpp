@@ -22,6 +22,7 @@ public:
     WEIR_DECL void listen(redis::subscriber& news);
     WEIR_DECL cancellable* start(std::string_view name, lock_options const& how, portion what,
                                  std::shared_ptr<acquire_waiter> waiter) override;
+    WEIR_DECL void read_result(std::string_view name, std::function<void(error_code, std::optional<published>)> done);
     WEIR_DECL void break_open(std::string_view name, std::function<void(error_code, std::int64_t)> done);
     WEIR_DECL void close() noexcept;
 

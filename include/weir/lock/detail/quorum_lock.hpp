@@ -30,6 +30,7 @@ public:
     WEIR_DECL executor_type get_executor() const noexcept override;
     WEIR_DECL void leave(handler done) noexcept override;
     WEIR_DECL void extend(handler done) override;
+    void publish(std::string, std::chrono::milliseconds, handler done) override { done(errc::invalid_argument); }
 
 private:
     enum class stage : std::uint8_t { asking, committing, held, cleaning, over };

@@ -198,6 +198,24 @@ WEIR_DECL void held_lock::extend(handler done) {
         renew(boot_clock::now());
 }
 
+WEIR_DECL void held_lock::publish(std::string result, std::chrono::milliseconds keep, handler done) {
+    struct exchange {
+        redis::command command;
+        redis::int_sink<1> reply{1};
+        handler done;
+    };
+    if (stage_ != stage::held || gone_)
+        return done(errc::lock_lost);
+    auto made = std::make_unique<exchange>();
+    made->done = std::move(done);
+    calls_.publish(made->command, demand_, fence_, result, std::max(keep, std::chrono::milliseconds{1}),
+                   *owner_->options().code->publish);
+    auto& kept = *made;
+    client().async_exec(kept.command, kept.reply, {.idempotent = true}, [made = std::move(made)](error_code ec) {
+        made->done(ec ? ec : made->reply[0] == 1 ? error_code{} : error_code{errc::lock_lost});
+    });
+}
+
 /// Redis is asked: a message alone proves nothing.
 WEIR_DECL void held_lock::taken_away() {
     if (stage_ != stage::held || gone_)

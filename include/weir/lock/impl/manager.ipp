@@ -4,6 +4,7 @@
 #include <weir/detail/random_id.hpp>
 #include <weir/lock/detail/manager_state.hpp>
 #include <weir/lock/impl/held_lock.ipp>
+#include <weir/lock/impl/script.ipp>
 
 #include <array>
 #include <charconv>
@@ -160,6 +161,29 @@ WEIR_DECL void manager_state::break_open(std::string_view name, std::function<vo
                         [made = std::move(made)](error_code ec) { made->done(ec, ec ? 0 : made->reply[0]); });
 }
 
+WEIR_DECL void manager_state::read_result(std::string_view name,
+                                          std::function<void(error_code, std::optional<published>)> done) {
+    struct exchange {
+        redis::command command;
+        redis::string_sink reply;
+        std::function<void(error_code, std::optional<published>)> done;
+    };
+    auto made = std::make_unique<exchange>();
+    made->done = std::move(done);
+    made->command.start(2).arg("GET").key(script_calls(options_.key_prefix, name, layout()).result_key());
+    auto& kept = *made;
+    client_->async_exec(kept.command, kept.reply, {.idempotent = true}, [made = std::move(made)](error_code ec) {
+        std::string_view text = made->reply.value();
+        published found;
+        if (ec || !made->reply.has_value())
+            return made->done(ec, std::nullopt);
+        if (!read_number(next_word(text), found.fence))
+            return made->done(errc::unexpected_reply, std::nullopt);
+        found.value = text;
+        made->done({}, std::move(found));
+    });
+}
+
 WEIR_DECL void manager_state::close() noexcept {
     if (closed_)
         return;
@@ -192,6 +216,11 @@ WEIR_DECL manager_statistics manager::stats() const noexcept { return state_->co
 WEIR_DECL std::string const& manager::id() const noexcept { return state_->id(); }
 
 WEIR_DECL void manager::close() noexcept { state_->close(); }
+
+WEIR_DECL void manager::read_result(detail::manager_state& state, std::string_view name,
+                                    std::function<void(error_code, std::optional<published>)> done) {
+    state.read_result(name, std::move(done));
+}
 
 WEIR_DECL void manager::break_open(detail::manager_state& state, std::string_view name,
                                    std::function<void(error_code, std::int64_t)> done) {

@@ -85,13 +85,14 @@ WEIR_DECL script_set const& production_scripts() {
     static redis::script const extend{"lock_extend", lua::lock_extend};
     static redis::script const break_open{"lock_break", lua::lock_break};
     static redis::script const raise_floor{"lock_floor", lua::lock_floor};
-    static script_set const all{&acquire, &release, &extend, &break_open, &raise_floor};
+    static redis::script const publish{"lock_publish", lua::lock_publish};
+    static script_set const all{&acquire, &release, &extend, &break_open, &raise_floor, &publish};
     return all;
 }
 
 WEIR_DECL std::vector<redis::script const*> scripts() {
     auto const& all = production_scripts();
-    return {all.acquire, all.release, all.extend, all.break_open, all.raise_floor};
+    return {all.acquire, all.release, all.extend, all.break_open, all.raise_floor, all.publish};
 }
 
 WEIR_DECL script_calls::script_calls(std::string_view prefix, std::string_view name, key_layout layout) {
@@ -99,6 +100,7 @@ WEIR_DECL script_calls::script_calls(std::string_view prefix, std::string_view n
     queue_ = holders_ + "#queue";
     alive_ = holders_ + "#alive";
     gone_ = holders_ + "#gone";
+    result_ = holders_ + "#result";
     append_lock_fence_key(fence_, prefix,
                           layout == key_layout::cluster ? detail::tag_of(redis::hash_slot(holders_)) : std::string());
     append_lock_channel(channel_, prefix);
@@ -144,6 +146,17 @@ WEIR_DECL void script_calls::extend(redis::command& out, demand const& what, std
     detail::put_integer<4>(detail::put_integer<5>(packed.data(), detail::milliseconds_of(what.lasts)), what.limit);
     out.clear().evalsha(code, 1, 2).arg(holders_).arg(detail::holder_text(what, fence));
     out.arg(std::string_view(packed.data(), packed.size()));
+}
+
+WEIR_DECL void script_calls::publish(redis::command& out, demand const& what, std::uint64_t fence,
+                                     std::string_view result, std::chrono::milliseconds keep,
+                                     redis::script const& code) const {
+    std::string record;
+    detail::append_number(record, fence);
+    record += ' ';
+    record += result;
+    out.clear().evalsha(code, 2, 3).arg(holders_).arg(result_).arg(detail::holder_text(what, fence)).arg(record);
+    out.arg(detail::milliseconds_of(keep));
 }
 
 WEIR_DECL void script_calls::raise_floor(redis::command& out, std::uint64_t fence, redis::script const& code) const {
