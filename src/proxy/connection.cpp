@@ -127,12 +127,11 @@ void connection::record() {
 
 awaitable<bool> connection::read_head() {
     bool const first = client_.received() == 0;
-    auto const& settings = services_->config.http;
-    for (;;) {
+    for (;;) { // with each request the services may be others: nothing of them is kept while waiting
         if (!client_.in.empty()) {
             if (!exchange_) {
                 begin_exchange();
-                client_.limit(settings.head_timeout);
+                client_.limit(services_->config.http.head_timeout);
             }
             auto const parsed =
                 http::parse_request_head(client_.in.view(), services_->head_limits(), exchange_->request);
@@ -147,7 +146,9 @@ awaitable<bool> connection::read_head() {
                 co_return false;
             }
         } else {
-            client_.limit(services_->draining ? drain_grace : first ? settings.head_timeout : settings.keep_alive);
+            client_.limit(services_->draining ? drain_grace
+                          : first             ? services_->config.http.head_timeout
+                                              : services_->config.http.keep_alive);
             idle_ = true;
         }
         auto const ec = co_await client_.read_more();

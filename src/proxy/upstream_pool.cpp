@@ -143,18 +143,19 @@ void upstream_pool::refresh(std::size_t target) {
         return;
     state.resolving = true;
     auto const& t = settings_.targets[target];
-    resolver_.async_resolve(t.host, std::to_string(t.port), [&state](error_code ec, auto const& results) {
-        if (ec == asio::error::operation_aborted)
-            return; // the pool is being destroyed
-        state.resolving = false;
-        state.refresh_at = boot_clock::now();
-        if (ec) {
-            state.refresh_at += resolve_again_after; // what was known stays in use
-            return;
-        }
-        state.refresh_at += resolved_for;
-        state.addresses = to_addresses(results);
-    });
+    resolver_.async_resolve(t.host, std::to_string(t.port),
+                            [&state, alive = std::weak_ptr(alive_)](error_code ec, auto const& results) {
+                                if (alive.expired())
+                                    return; // a result that was on its way when the pool was destroyed
+                                state.resolving = false;
+                                state.refresh_at = boot_clock::now();
+                                if (ec) {
+                                    state.refresh_at += resolve_again_after; // what was known stays in use
+                                    return;
+                                }
+                                state.refresh_at += resolved_for;
+                                state.addresses = to_addresses(results);
+                            });
 }
 
 void upstream_pool::put_back(upstream_handle connection) {

@@ -117,6 +117,7 @@ private:
     std::vector<target_state> targets_;
     tls_context_ptr tls_;
     std::string tls_failure_;
+    std::shared_ptr<bool const> const alive_ = std::make_shared<bool const>(true);
 };
 
 } // namespace weir::proxy
