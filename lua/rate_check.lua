@@ -16,10 +16,10 @@
 --            3 settle: the costs are what was used of what was charged: takes back or charges the difference, once
 -- Reply    one request, one rule, charged:            the remaining quota, an integer
 --          one request, several rules, all charged:   an array of the remaining quotas
---          otherwise, or with a fixed window among the rules, for each request: 1 or 0 (admitted), then for each rule: remaining, retry after,
---                        reset after, times in microseconds: retry after is 0 where the rule admits and -1 where it
---                        never will, reset after is as it was before this request, or the end of a fixed window; all in
---                        one array
+--          otherwise, or with a fixed window among the rules: 1 or 0 (admitted), then for each rule: remaining, retry
+--                        after, reset after, times in microseconds: retry after is 0 where the rule admits and -1 where
+--                        it never will, reset after is as it was before this request, or the end of a fixed window
+--          several requests: the same for each, in one array; -1 or -2 in the place of 1 or 0
 --          with a receipt: 1 or 0, the time of the charge in microseconds, then the rules as above
 --          extend or settle: -1 where there is no record (its time is over); extend: -2 where it is settled
 --          settle: 1, the time of the decision, then for each rule the units recorded, and those taken back
@@ -34,6 +34,7 @@
 --          fixed window (3): as counters of 6 bytes whose slot is the window
 --          concurrency (4): when it was written (4, in units, rounded up, modulo 2^32), units held (6), and the leases:
 --                        until when (4), units (4), holder (8), the first to end first
+--          with places (64 and more): parts/rate_places.lua
 --          penalty (5): when it was written, refusals, the time of the first, blocked until (4 each, times as above)
 --          The record: settled (1), the time of the decision (7), the rules of the request (1), their reply (7 each), the
 --          request itself, and a step a charge: time (7), units of each rule (7); one for all that are long over
@@ -42,7 +43,7 @@
 -- Clock    that of the server. State from the future (a clock that stepped back, a failover) is written anew as of now,
 --          so that nobody waits longer than a window for it. State of another shape (the rule was changed) counts as
 --          charged when the last of it was.
--- Cost     TIME, then a GET a key, then one write a key when all rules admit: PSETEX; SET, where the key lives long
+-- Cost     TIME, then a GET a rule, then one write a key when all rules admit: PSETEX; SET, where the key lives long
 --          enough; APPEND (log) or SETRANGE (counters), where moreover its state is that of one rule and has nothing
 --          to be dropped. A GET and a PSETEX for a record. A new string costs Lua a hash of every byte, so few are made,
 --          and short ones; a function costs its making in every call, so those that few requests need are made when
@@ -59,10 +60,11 @@ local states, modes, reply, rare, replaced
 
 local function make_rare()
 -- include parts/rate_sections.lua
+-- include parts/rate_places.lua
 -- include parts/rate_leases.lua
 -- include parts/rate_penalties.lua
 -- include parts/rate_records.lua
-  return {renew = renew, convert = convert, lease = lease, blocked = blocked, punish = punish, begin = begin, finish = finish}
+  return {find = find, charge_due = charge_due, first_room = first_room, renew = renew, convert = convert, lease = lease, blocked = blocked, punish = punish, begin = begin, finish = finish}
 end
 
 if order then
@@ -81,16 +83,16 @@ for q = 1, requests do
   local request = replaced or ARGV[q]
   local rules = #request / 38
   local admitted, charged, punishing, barred = true, true, false, false
-  local changed, how, report
-  -- One rule a key: what is decided here is written as it is.
-  local direct = rules == keys and requests == 1 and what == 0
+  local changed, how, report, answered
+  -- What is decided here is written as it is: one rule a key; at once, where it is the only one of its request.
+  local direct = what == 0 and (rules == 1 or rules == keys and requests == 1)
 
   for r = 1, rules do
     local k, kind, flags, id, limit, window, unit, rate, cost = unpack('>BBBI4I6I6I6I6I7', request, 38 * r - 37)
     local s = changed and changed[k] or states and states[k] or call('GET', KEYS[k]) or ''
 
     -- The section of this rule is s[p .. stop - 1], its payload s[from .. stop - 1]; ready: as the server has it.
-    local p, from, stop, ready = 13, 27, 27, false
+    local p, from, stop, ready, places = 13, 27, 27, false, ''
     local left, idle, ahead = 0, 0, false
     if s ~= '' then
       local until_when, written = unpack('>I6I6', s)
@@ -108,7 +110,7 @@ for q = 1, requests do
             s = sub(s, 1, from - 1) .. sub(s, stop)
             stop = from
           end
-        elseif stop > from then
+        elseif stop > from and a < 64 then
           if a == 2 then
             ahead = (now - unpack('>I6', s, from)) % whole >= whole / 2
           else
@@ -121,6 +123,12 @@ for q = 1, requests do
           if ahead then
             s = rare.renew(s)
             call('SET', KEYS[k], s, 'KEEPTTL')
+            p, a, u, from, stop = rare.find(s, id)
+          end
+          if a > 63 and stop > from then
+            local payload
+            payload, places = rare.charge_due(s, from, stop, a, u, a - 64 ~= kind or u ~= unit, window, rate)
+            s, a, stop = sub(s, 1, from - 1) .. payload .. sub(s, stop), a - 64, from + #payload
           end
           if stop > from and (a ~= kind or u ~= unit) then
             local payload = rare.convert(s, from, stop, a, u, kind, unit, limit, window)
@@ -257,6 +265,15 @@ for q = 1, requests do
       need, cost, punishing, barred = 0, -1, true, retry ~= 0
     end
     if need > limit and not forced then retry = -1 end
+    local shown = kind
+    if places ~= '' then
+      -- Who waits comes first.
+      local at
+      at, used, reset = rare.first_room(sub(s, from, stop - 1), kind, unit, window, rate, limit, math.min(need, limit), places)
+      reset = reset - now
+      if retry >= 0 and not forced then retry = at - now end
+      shown, front, lasting = kind + 64, places .. front, at - now + lasting
+    end
 
     if retry ~= 0 then
       if flags % 2 == 0 then admitted = false else charged = false end
@@ -272,31 +289,42 @@ for q = 1, requests do
       if left >= lasting and left < whole / 2 then
         life, mode = left, 'SET'
       end
-      if direct and only and ready and mode == 'SET' and kind ~= 4 then
+      local fresh = not (states and states[k])
+      if direct and fresh and only and ready and mode == 'SET' and kind ~= 4 then
         if kind == 1 then value, mode = back, 'APPEND' else value, mode = front, 'SETRANGE' end
       elseif only then
-        value = pack('>I6I6I4BI3I6', (now + life) % whole, now % whole, id, kind, 0, unit) .. front .. sub(s, keep, last) .. back
+        value = pack('>I6I6I4BI3I6', (now + life) % whole, now % whole, id, shown, 0, unit) .. front .. sub(s, keep, last) .. back
       else
         local payload = front .. sub(s, keep, last) .. back
-        local section = pack('>I4BI3I6', id, kind, #payload, unit) .. payload
+        local section = pack('>I4BI3I6', id, shown, #payload, unit) .. payload
         -- The one that was the only section is no longer so.
         if unpack('>I3', s, 18) == 0 then s = sub(s, 1, 17) .. pack('>I3', #s - 26) .. sub(s, 21) end
         value = pack('>I6I6', (now + life) % whole, now % whole) .. sub(s, 13, p - 1) .. section .. sub(s, stop)
       end
       local ttl = mode == 'PSETEX' and format('%d', life / 1000 + 501)
-      if rules == 1 and direct then
+      if rules == 1 and direct and fresh then
         if mode == 'PSETEX' then
-          call(mode, KEYS[1], ttl, value)
+          call(mode, KEYS[k], ttl, value)
         elseif mode == 'APPEND' then
-          call(mode, KEYS[1], value)
+          call(mode, KEYS[k], value)
         elseif mode == 'SETRANGE' then
-          call(mode, KEYS[1], '26', value)
+          call(mode, KEYS[k], '26', value)
         else
-          call(mode, KEYS[1], value, 'KEEPTTL')
+          call(mode, KEYS[k], value, 'KEEPTTL')
         end
-        local remaining = math.max(0, limit - used - cost)
+        local remaining = limit - used - cost
+        if remaining < 0 then remaining = 0 end
         if order then return {1, now, remaining, 0, reset} end
-        return kind == 3 and {1, remaining, 0, reset} or remaining
+        if requests == 1 then return kind == 3 and {1, remaining, 0, reset} or remaining end
+        reply = reply or {}
+        if kind == 3 then
+          local i = #reply
+          reply[i + 1], reply[i + 2], reply[i + 3], reply[i + 4] = -1, remaining, 0, reset
+        else
+          reply[#reply + 1] = remaining
+        end
+        answered = true
+        break
       end
       if kind == 3 then charged = false end
       changed, how = changed or {}, how or {}
@@ -319,15 +347,17 @@ for q = 1, requests do
       for k, s in pairs(changed) do states[k], modes[k] = s, how[k] end
     end
   end
-  local brief = admitted and charged and requests == 1 and not order
-  reply = reply or {}
-  if not brief then reply[#reply + 1] = admitted and 1 or 0 end
-  if order then reply[2] = now end
-  for i = 4, 4 * rules, 4 do
-    reply[#reply + 1] = admitted and math.max(0, report[i] - math.max(0, report[i + 1])) or report[i]
-    if not brief then
-      reply[#reply + 1] = report[i + 2]
-      reply[#reply + 1] = report[i + 3]
+  if not answered then
+    local brief = admitted and charged and not order
+    reply = reply or {}
+    if not brief then reply[#reply + 1] = (admitted and 1 or 0) - (requests > 1 and 2 or 0) end
+    if order then reply[2] = now end
+    for i = 4, 4 * rules, 4 do
+      reply[#reply + 1] = admitted and math.max(0, report[i] - math.max(0, report[i + 1])) or report[i]
+      if not brief then
+        reply[#reply + 1] = report[i + 2]
+        reply[#reply + 1] = report[i + 3]
+      end
     end
   end
 end

@@ -16,6 +16,7 @@ local lap, whole = 4294967296, 281474976710656
 local time = call('TIME')
 local now = time[1] * 1000000 + time[2]
 -- include parts/rate_sections.lua
+-- include parts/rate_places.lua
 
 local at, holder = tonumber(ARGV[1]), ARGV[3] ~= '' and ARGV[3]
 local reply = {}

@@ -42,6 +42,8 @@
 #include <weir/rate_limit/impl/limiter.ipp>
 #include <weir/rate_limit/impl/local_engine.ipp>
 #include <weir/rate_limit/impl/penalty_count.ipp>
+#include <weir/rate_limit/impl/permit_stock.ipp>
+#include <weir/rate_limit/impl/place_wait.ipp>
 #include <weir/rate_limit/impl/rule.ipp>
 #include <weir/rate_limit/impl/rule_state.ipp>
 #include <weir/rate_limit/impl/token_bucket.ipp>

@@ -23,9 +23,11 @@ local function find(s, id)
   end
 end
 
--- The state with another payload in the section that begins at p: one that is the only section says no size.
+-- The state with another payload in the section that begins at p: one that is the only section says no size; one of
+-- several that has nothing left goes.
 local function replace(s, p, stop, kind, unit, payload)
   local only = unpack('>I3', s, p + 5) == 0
+  if payload == '' and not only then return sub(s, 1, p - 1) .. sub(s, stop) end
   return sub(s, 1, p + 3) .. pack('>BI3I6', kind, only and 0 or #payload, unit) .. payload .. sub(s, stop)
 end
 
@@ -38,12 +40,19 @@ local function append(s, id, kind, unit, payload)
   return s .. pack('>I4BI3I6', id, kind, #payload, unit) .. payload
 end
 
+local charge_due, take_back_places
+
 -- State from the future, as of now.
 local function renew(s)
   local parts, p = {sub(s, 1, 6) .. pack('>I6', now % whole)}, 13
   while p < #s do
     local _, kind, n, unit = unpack('>I4BI3I6', s, p)
     local from, stop = p + 14, n > 0 and p + 14 + n or #s + 1
+    if kind > 63 then
+      -- Who waits is charged now.
+      s, kind = replace(s, p, stop, kind - 64, unit, (charge_due(s, from, stop, kind, unit, true))), kind - 64
+      stop = n > 0 and p + 14 + unpack('>I3', s, p + 5) or #s + 1
+    end
     parts[#parts + 1] = sub(s, p, p + 13)
     if kind == 1 then
       parts[#parts + 1] = rep(pack('>I4', ceil_ticks(now, unit) % lap), (stop - from) / 4)
@@ -179,6 +188,7 @@ end
 -- units taken back.
 local function take_back(s, id, kind, unit, window, rate, units, at, holder, charged)
   local p, was, step, from, stop = find(s, id)
+  if p and was == kind + 64 and step == unit then return take_back_places(s, p, from, stop, was, unit, window, rate, units, at) end
   if not p or was ~= kind or step ~= unit or stop == from then return nil, 0 end
   local payload, taken
   if kind == 1 then

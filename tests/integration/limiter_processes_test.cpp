@@ -8,6 +8,8 @@
 #include <unistd.h>
 
 #include <cstdlib>
+#include <functional>
+#include <optional>
 #include <string>
 
 // Many processes, one limit.
@@ -29,13 +31,17 @@ struct tally {
     std::uint64_t failures = 0;
 };
 
+using how = std::function<void(limiter_options&)>;
+
 /// One process' share: `checks` of them, 64 at a time; the cost of the nth is `cost(n)`.
-tally hammer(std::string const& url, rule const& limit, std::uint64_t (*cost)(int)) {
+tally hammer(std::string const& url, rule const& limit, std::uint64_t (*cost)(int), how const& change) {
     asio::io_context io(1);
     auto options = patient_options(url);
     options.scripts = rate_limit_scripts();
     redis::client client(io, std::move(options));
-    limiter subject(client);
+    limiter_options settings;
+    change(settings);
+    auto subject = std::make_optional<limiter>(client, std::move(settings));
     tally result;
     int next = 0, running = 0;
     auto const worker = [&]() -> asio::awaitable<void> {
@@ -43,14 +49,16 @@ tally hammer(std::string const& url, rule const& limit, std::uint64_t (*cost)(in
         decision said;
         while (next < checks) {
             charge const charges[] = {{&limit, "everybody", "e", cost(next++)}};
-            auto const [ec] = co_await subject.async_check(charges, said, use_result);
+            auto const [ec] = co_await subject->async_check(charges, said, use_result);
             if (ec || said.error)
                 ++result.failures;
             else if (said.allowed)
                 result.units += charges[0].cost;
         }
-        if (--running == 0)
+        if (--running == 0) {
+            subject.reset();
             client.close();
+        }
     };
     for (int i = 0; i < 64; ++i)
         asio::co_spawn(io, worker, asio::detached);
@@ -58,7 +66,9 @@ tally hammer(std::string const& url, rule const& limit, std::uint64_t (*cost)(in
     return result;
 }
 
-tally hammer_with_all(redis_server const& server, rule const& limit, std::uint64_t (*cost)(int)) {
+tally hammer_with_all(
+    redis_server const& server, rule const& limit, std::uint64_t (*cost)(int),
+    how const& change = [](limiter_options&) {}) {
     std::vector<std::pair<pid_t, int>> children;
     for (int i = 0; i < processes; ++i) {
         int ends[2];
@@ -69,7 +79,7 @@ tally hammer_with_all(redis_server const& server, rule const& limit, std::uint64
             tally mine;
             mine.failures = 1;
             try {
-                mine = hammer(server.url(), limit, cost);
+                mine = hammer(server.url(), limit, cost, change);
             } catch (...) { // counted as a failure
             }
             auto const written = ::write(ends[1], &mine, sizeof mine);
@@ -113,6 +123,33 @@ TEST(limiter_processes, eight_with_weighted_costs_fill_the_limit_and_never_pass_
     auto const all = hammer_with_all(server, limit, [](int n) -> std::uint64_t { return 1 + n % 5; });
     EXPECT_EQ(all.failures, 0u);
     EXPECT_EQ(all.units, limit.limit) << "single units fill what is left";
+}
+
+TEST(limiter_processes, eight_without_shared_calls_admit_exactly_the_limit) {
+    redis_server const server;
+    rule const limit{.name = "single", .limit = processes * checks / 2 + 1, .window = 1h};
+    auto const all = hammer_with_all(
+        server, limit, [](int) -> std::uint64_t { return 1; }, [](limiter_options& o) { o.batching = false; });
+    EXPECT_EQ(all.failures, 0u);
+    EXPECT_EQ(all.units, limit.limit);
+}
+
+TEST(limiter_processes, eight_that_remember_refusals_admit_exactly_the_limit) {
+    redis_server const server;
+    rule const limit{.name = "remembered", .limit = processes * checks / 2 + 1, .window = 1h};
+    auto const all = hammer_with_all(
+        server, limit, [](int) -> std::uint64_t { return 1; }, [](limiter_options& o) { o.remembered_refusals = 10; });
+    EXPECT_EQ(all.failures, 0u);
+    EXPECT_EQ(all.units, limit.limit);
+}
+
+TEST(limiter_processes, eight_that_charge_ahead_never_pass_the_limit) {
+    redis_server const server;
+    rule const limit{.name = "leased", .limit = processes * checks / 2 + 1, .window = 1h, .lease = 50ms};
+    auto const all = hammer_with_all(server, limit, [](int n) -> std::uint64_t { return 1 + n % 3; });
+    EXPECT_EQ(all.failures, 0u);
+    EXPECT_LE(all.units, limit.limit);
+    EXPECT_GT(all.units, limit.limit / 2) << "what one process held was lost to the others";
 }
 
 } // namespace

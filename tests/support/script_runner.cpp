@@ -37,10 +37,11 @@ void script_runner::closer::operator()(redisContext* c) const noexcept { redisFr
 script_runner::script_runner(std::string const& socket_path)
     : script_("rate_check_with_test_clock", with_test_clock(lua::rate_check))
     , refund_("rate_refund_with_test_clock", with_test_clock(lua::rate_refund))
+    , wait_("rate_wait_with_test_clock", with_test_clock(lua::rate_wait))
     , context_(redisConnectUnix(socket_path.c_str())) {
     if (!context_ || context_->err)
         throw std::runtime_error("cannot connect to " + socket_path);
-    for (auto const* each : {&script_, &refund_})
+    for (auto const* each : {&script_, &refund_, &wait_})
         if (command({"SCRIPT", "LOAD", each->source()}) != each->sha1())
             throw std::runtime_error("the server knows the script under another digest");
 }
@@ -61,6 +62,13 @@ void script_runner::ask_back(std::chrono::microseconds now, check_request const&
                              std::optional<std::int64_t> receipt) {
     set_clock(now);
     request.encode_refund(encoded_, std::nullopt, receipt, refund_);
+    redisAppendFormattedCommand(context_.get(), encoded_.payload().data(), encoded_.payload().size());
+}
+
+void script_runner::ask_place(std::chrono::microseconds now, check_request const& request,
+                              std::chrono::microseconds longest) {
+    set_clock(now);
+    request.encode_wait(encoded_, longest, wait_);
     redisAppendFormattedCommand(context_.get(), encoded_.payload().data(), encoded_.payload().size());
 }
 

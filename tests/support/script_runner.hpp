@@ -27,6 +27,8 @@ public:
     void ask(std::chrono::microseconds now, check_request const& request, check_request::form how = {});
     /// The same with lua/rate_refund.lua.
     void ask_back(std::chrono::microseconds now, check_request const& request, std::optional<std::int64_t> receipt);
+    /// The same with lua/rate_wait.lua.
+    void ask_place(std::chrono::microseconds now, check_request const& request, std::chrono::microseconds longest);
     /// The reply as integers; fails the test where it is an error.
     std::vector<std::int64_t> read();
 
@@ -48,6 +50,7 @@ private:
 
     redis::script script_;
     redis::script refund_;
+    redis::script wait_;
     redis::command encoded_;
     std::unique_ptr<redisContext, closer> context_;
 };

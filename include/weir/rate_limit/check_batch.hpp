@@ -34,14 +34,14 @@ public:
     /// Writes the EVALSHA. Precondition: there are two requests at least.
     WEIR_DECL void encode(redis::command& out, redis::script const& code = rate_check_script());
 
-    /// The part of the reply that is the request's, in the order added: what `check_request::decode` reads. Empty where
-    /// the reply has another size than it must.
-    WEIR_DECL std::span<std::int64_t const> reply_of(std::size_t index, std::span<std::int64_t const> reply) const;
+    /// Takes from `left`, what is left of the reply, the part of the request, in the order added: what
+    /// `check_request::decode` reads. Empty where it cannot be one.
+    WEIR_DECL std::span<std::int64_t const> take_reply(std::size_t index, std::span<std::int64_t const>& left) const;
 
 private:
     struct member {
         check_request const* request;
-        std::size_t first, size;
+        std::size_t rules;
         std::array<std::uint8_t, max_rules_per_check> key_numbers;
     };
     WEIR_DECL std::uint8_t number_of(std::string_view key);

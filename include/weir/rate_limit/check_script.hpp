@@ -25,6 +25,8 @@ WEIR_DECL redis::script const& rate_refund_script();
 WEIR_DECL redis::script const& rate_reset_script();
 /// lua/rate_instances.lua.
 WEIR_DECL redis::script const& rate_instances_script();
+/// lua/rate_wait.lua.
+WEIR_DECL redis::script const& rate_wait_script();
 WEIR_DECL std::vector<redis::script const*> rate_limit_scripts();
 
 /// The four bytes under which a rule's counts are kept in the state of a key: a hash of its name. Two rules that may
@@ -33,8 +35,9 @@ WEIR_DECL std::uint32_t rule_id(rule const& r) noexcept;
 /// The same for the count of its refusals.
 WEIR_DECL std::uint32_t penalty_id(rule const& r) noexcept;
 
-/// The reply of rate_check.lua: an integer, or up to three a rule and a penalty, one, and one for a receipt.
-using check_reply = redis::int_sink<2 + 6 * max_rules_per_check>;
+/// The reply of rate_check.lua or rate_wait.lua: an integer, or up to three a rule and a penalty, one, one for a
+/// receipt, and one for a wait.
+using check_reply = redis::int_sink<3 + 6 * max_rules_per_check>;
 
 namespace detail {
 
@@ -84,6 +87,10 @@ public:
         std::optional<std::uint16_t> slot{};
         /// How long the record of the request is kept, for any other order than `decide`.
         std::chrono::milliseconds record_ttl{0};
+        /// With a receipt.
+        bool receipt = false;
+        /// In one call with other requests.
+        bool shared = false;
     };
 
     /// Takes over the charges; they and their texts may go away afterwards, the rules may not.
@@ -99,6 +106,15 @@ public:
     bool has_request_id() const noexcept { return !record_part_.empty(); }
     /// Stands for the request id among the holders of `concurrency` rules.
     std::uint64_t holder() const noexcept { return holder_; }
+
+    /// Whether units for it may be charged ahead: all its rules lease, are not on trial and punish nobody, and have the
+    /// same cost, above 0.
+    WEIR_DECL bool leasable() const noexcept;
+    /// The cost of a leasable request, and for how long its units may be held.
+    WEIR_DECL std::uint64_t units() const noexcept;
+    WEIR_DECL std::chrono::microseconds lease() const noexcept;
+    /// Sets the cost of all rules that are asked.
+    WEIR_DECL void set_units(std::uint64_t cost) noexcept;
 
     /// Whether lists alone decide it, so that nobody needs to be asked: all rules allow the user, or one denies him.
     WEIR_DECL bool decided_by_lists() const noexcept;
@@ -137,6 +153,13 @@ public:
     }
     /// Reads the reply to `settle`; errors as above.
     WEIR_DECL error_code decode(check_reply const& reply, form how, settlement& out) const;
+
+    /// Writes the EVALSHA of lua/rate_wait.lua, and reads its reply: as `decode`, the receipt being the moment of the
+    /// place, and `wait` how long it is until then.
+    WEIR_DECL void encode_wait(redis::command& out, std::chrono::microseconds longest,
+                               redis::script const& code = rate_wait_script()) const;
+    WEIR_DECL error_code decode_wait(check_reply const& reply, decision& out, std::int64_t& receipt,
+                                     std::chrono::microseconds& wait) const;
 
     /// Writes the EVALSHA of lua/rate_refund.lua that takes back its costs: what was charged at the time of `receipt`,
     /// and with it its record; or without a receipt the newest that count.

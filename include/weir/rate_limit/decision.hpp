@@ -90,6 +90,8 @@ struct decision {
     std::size_t binding = 0;
     /// 0 if allowed, `never`, or the longest of the rules' times.
     std::chrono::milliseconds retry_after{0};
+    /// How long it was waited for (`request_options::max_wait`).
+    std::chrono::milliseconds waited{0};
     /// Why Redis did not decide; no error if it did.
     error_code error;
     /// One a charge, in the order asked.

@@ -7,6 +7,7 @@
 #include <weir/rate_limit/denial_cache.hpp>
 #include <weir/rate_limit/local_engine.hpp>
 #include <weir/rate_limit/outage_gate.hpp>
+#include <weir/rate_limit/permit_stock.hpp>
 #include <weir/redis/client.hpp>
 #include <weir/redis/subscriber.hpp>
 
@@ -57,11 +58,18 @@ struct request_options {
     /// settlement. Then what it has reserved stays charged. At least as long as the lease of a `concurrency` rule is
     /// taken. 1 ms to `max_window`.
     std::chrono::milliseconds keep{std::chrono::minutes{5}};
+    /// How long to wait for room rather than be refused, `max_window` at most; 0: as long as every rule that refuses
+    /// says (`rule::max_wait`). Whoever waits has a place, in the order of asking, before all who ask later, and the
+    /// operation completes when its time has come. No longer than the shortest window among the rules; not with a
+    /// `request_id` or a rule of `concurrency`, not while Redis is away, and not over several slots of a Redis Cluster:
+    /// there it is refused at once.
+    std::chrono::milliseconds max_wait{0};
 };
 
 namespace detail {
 
 class limiter_state;
+class place_wait;
 
 /// One check under way. Recycled by its limiter.
 struct pending_check {
@@ -137,9 +145,17 @@ public:
         return start(check_order::decide, charges, {}, &result, nullptr, std::forward<Token>(token));
     }
 
+    /// Decides without asking Redis, where that is possible at once: by lists, a refusal that is remembered, units held
+    /// ahead (`rule::lease`), or, while Redis is away, as the rules say. Otherwise returns false, charges nothing and
+    /// leaves `result` unspecified: `async_check` decides. Errors of the charges are left to that, too.
+    bool try_check(std::span<charge const> charges, decision& result);
+
     /// As above, for a request with an id: asked again within `options.keep`, a request that was admitted gets the same
     /// answer and is not charged again, so that it may be repeated after any failure. (One that was refused is decided
     /// anew.) What it charges is a reservation that `async_extend` and `async_settle` go on with.
+    ///
+    /// With `options.max_wait`, or rules that say it, it completes when the request has room, or at once with a refusal
+    /// where that would take longer; cancelled while it waits, it gives its place up.
     ///
     /// Fails moreover with `errc::request_id_reused` where the id stands for other rules or costs.
     template <BOOST_ASIO_COMPLETION_TOKEN_FOR(void(error_code)) Token>
@@ -227,6 +243,10 @@ public:
     /// Whether Redis is taken to be away, so that decisions are made without it.
     bool redis_away() const noexcept;
 
+    /// What rules with a `lease` have charged ahead so far, how much of it was used and how much given back: the rest
+    /// is held, or was lost and stays charged until its window is over.
+    permit_stock::figures const& charged_ahead() const noexcept;
+
 private:
     template <class Token>
     auto start(check_order order, std::span<charge const> charges, request_options const& options, decision* result,
@@ -248,6 +268,11 @@ private:
     template <class Handler>
     static void reset(std::shared_ptr<detail::limiter_state> const& state, key_part user, key_part endpoint,
                       Handler&& handler);
+    friend class detail::place_wait;
+    template <class Handler>
+    static void start_order(std::shared_ptr<detail::limiter_state> const& state, check_order order,
+                            std::span<charge const> charges, request_options const& options, decision* result,
+                            settlement* settled, Handler&& handler);
     WEIR_DECL static std::vector<charge> charges_of(detail::limiter_state const& state, key_part user,
                                                     key_part endpoint, std::uint64_t cost);
 
@@ -259,4 +284,5 @@ private:
 #include <weir/rate_limit/impl/limiter.hpp>
 #if defined(WEIR_HEADER_ONLY)
 #include <weir/rate_limit/impl/limiter.ipp>
+#include <weir/rate_limit/impl/place_wait.ipp>
 #endif

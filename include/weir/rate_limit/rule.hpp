@@ -93,6 +93,12 @@ struct rule {
     /// `token_bucket` alone: units admitted at once after a rest, 1 to `max_limit`; 0: as many as `limit`. The time in
     /// which they flow in, `burst / limit * window`, is at most `max_window`.
     std::uint64_t burst = 0;
+    /// `sliding_window` alone: for how long at most an instance holds units that it has charged ahead of their use, so
+    /// that a hot key costs few trips; 0: it does not. A unit then counts for `window + lease`. At most `window`.
+    std::chrono::milliseconds lease{0};
+    /// For how long a request may be held until this rule has room, rather than refused; 0: not at all. See
+    /// `request_options::max_wait`. Not of `concurrency`; at most `max_window`.
+    std::chrono::milliseconds max_wait{0};
     /// Counts, and refuses nobody: a rule on trial.
     bool shadow = false;
     penalty_terms penalty{};
@@ -112,6 +118,8 @@ struct rule_terms {
     std::chrono::microseconds window{0};
     /// Units of a token bucket; otherwise the limit.
     std::uint64_t burst = 0;
+    /// For how long units may be held before they are used.
+    std::chrono::microseconds lease{0};
 };
 
 /// The terms of `r` for everybody, or where `r` overrides them for `user`, for him.

@@ -13,8 +13,7 @@ WEIR_DECL bool check_batch::add(check_request const& one) {
         return false;
     auto& added = requests_.emplace_back();
     added.request = &one;
-    added.first = numbers_;
-    added.size = size;
+    added.rules = one.packed_rules();
     for (std::size_t k = 0; k < one.key_count(); ++k)
         added.key_numbers[k] = number_of(one.key(k));
     numbers_ += size;
@@ -40,11 +39,17 @@ WEIR_DECL void check_batch::encode(redis::command& out, redis::script const& cod
     }
 }
 
-WEIR_DECL std::span<std::int64_t const> check_batch::reply_of(std::size_t index,
-                                                              std::span<std::int64_t const> reply) const {
-    if (reply.size() != numbers_)
+WEIR_DECL std::span<std::int64_t const> check_batch::take_reply(std::size_t index,
+                                                                std::span<std::int64_t const>& left) const {
+    if (left.empty())
         return {};
-    return reply.subspan(requests_[index].first, requests_[index].size);
+    auto const rules = requests_[index].rules;
+    auto const size = left.front() < 0 ? 1 + 3 * rules : rules;
+    if (size > left.size())
+        return {};
+    auto const mine = left.first(size);
+    left = left.subspan(size);
+    return mine;
 }
 
 } // namespace weir

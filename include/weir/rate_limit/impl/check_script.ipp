@@ -50,8 +50,10 @@ inline packed_terms packed(rule_terms const& t) noexcept {
     case algorithm::concurrency:
         return {4, t.limit, window, static_cast<std::uint64_t>(log_unit(t.window).count()), 0};
     }
-    auto const shape = shape_of(t.limit, t.window);
-    return {shape.kind, t.limit, window, static_cast<std::uint64_t>(shape.unit.count()), 0};
+    auto const counted = t.window + t.lease;
+    auto const shape = shape_of(t.limit, counted);
+    return {shape.kind, t.limit, static_cast<std::uint64_t>(counted.count()),
+            static_cast<std::uint64_t>(shape.unit.count()), 0};
 }
 
 enum class rule_flags : std::uint8_t { none = 0, shadow = 1, forced = 2 };
@@ -91,8 +93,14 @@ WEIR_DECL redis::script const& rate_instances_script() {
     return instance;
 }
 
+WEIR_DECL redis::script const& rate_wait_script() {
+    static const redis::script instance{"rate_wait", lua::rate_wait};
+    return instance;
+}
+
 WEIR_DECL std::vector<redis::script const*> rate_limit_scripts() {
-    return {&rate_check_script(), &rate_refund_script(), &rate_reset_script(), &rate_instances_script()};
+    return {&rate_check_script(), &rate_refund_script(), &rate_reset_script(), &rate_instances_script(),
+            &rate_wait_script()};
 }
 
 WEIR_DECL std::uint32_t rule_id(rule const& r) noexcept {
@@ -170,6 +178,38 @@ WEIR_DECL std::size_t check_request::add_key(std::string_view prefix, charge con
 WEIR_DECL std::string_view check_request::key(std::size_t index) const noexcept {
     auto const begin = index == 0 ? 0 : key_ends_[index - 1];
     return std::string_view{text_}.substr(begin, key_ends_[index] - begin);
+}
+
+WEIR_DECL bool check_request::leasable() const noexcept {
+    bool any = false;
+    for (auto const& one : items()) {
+        if (one.listed)
+            continue;
+        if (one.terms.lease.count() == 0 || one.rule->shadow || one.rule->penalty.after > 0 || one.cost == 0 ||
+            one.cost != units())
+            return false;
+        any = true;
+    }
+    return any;
+}
+
+WEIR_DECL std::uint64_t check_request::units() const noexcept {
+    auto const first = std::find_if(items().begin(), items().end(), [](item const& one) { return !one.listed; });
+    return first == items().end() ? 0 : first->cost;
+}
+
+WEIR_DECL std::chrono::microseconds check_request::lease() const noexcept {
+    auto least = std::chrono::microseconds::max();
+    for (auto const& one : items())
+        if (!one.listed)
+            least = std::min(least, one.terms.lease);
+    return least;
+}
+
+WEIR_DECL void check_request::set_units(std::uint64_t cost) noexcept {
+    for (std::size_t i = 0; i < count_; ++i)
+        if (!items_[i].listed)
+            items_[i].cost = cost;
 }
 
 WEIR_DECL bool check_request::decided_by_lists() const noexcept {
@@ -297,7 +337,8 @@ WEIR_DECL void check_request::encode(redis::command& out, form how, redis::scrip
     detail::packed_request packed;
     auto const size = pack(packed.data(), how.slot);
     bool const record = how.order != check_order::decide;
-    encode_keys(out, code, how.slot, record, record || how.slot ? 2 : 1);
+    bool const receipt = how.slot || how.receipt;
+    encode_keys(out, code, how.slot, record, record || receipt ? 2 : 1);
     out.arg(std::string_view{packed.data(), size});
     if (record) {
         std::array<char, 15> order;
@@ -305,9 +346,29 @@ WEIR_DECL void check_request::encode(redis::command& out, form how, redis::scrip
         end = detail::put_integer<6>(end, static_cast<std::uint64_t>(how.record_ttl.count()));
         detail::put_integer<8>(end, holder_);
         out.arg(std::string_view{order.data(), order.size()});
-    } else if (how.slot) {
+    } else if (receipt) {
         out.arg("");
     }
+}
+
+WEIR_DECL void check_request::encode_wait(redis::command& out, std::chrono::microseconds longest,
+                                          redis::script const& code) const {
+    detail::packed_request packed;
+    auto const size = pack(packed.data(), std::nullopt);
+    encode_keys(out, code, std::nullopt, false, 2);
+    out.arg(std::string_view{packed.data(), size});
+    out.arg(longest.count());
+}
+
+WEIR_DECL error_code check_request::decode_wait(check_reply const& reply, decision& out, std::int64_t& receipt,
+                                                std::chrono::microseconds& wait) const {
+    auto const said = reply.integers();
+    if (said.empty() || said[0] < 0)
+        return errc::unexpected_reply;
+    wait = std::chrono::microseconds{said[0]};
+    form how;
+    how.receipt = true;
+    return decode(said.subspan(1), how, out, receipt);
 }
 
 WEIR_DECL void check_request::encode_refund(redis::command& out, std::optional<std::uint16_t> slot,
@@ -353,13 +414,17 @@ WEIR_DECL error_code check_request::decode(std::span<std::int64_t const> reply, 
         return reply[0] == -2 ? errc::already_settled : errc::unknown_request;
     out.rules.resize(count_);
     out.error = {};
-    bool const with_receipt = how.slot || how.order != check_order::decide;
+    bool const with_receipt = how.slot || how.receipt || how.order != check_order::decide;
     std::size_t asked_rules = 0;
     for (auto const& one : items())
         asked_rules += asked(one, how) ? one.rule->penalty.after > 0 && how.order != check_order::extend ? 2 : 1 : 0;
     bool const brief = !with_receipt && reply.size() == asked_rules;
     std::size_t at = brief ? 0 : with_receipt ? 2 : 1;
-    if (!brief && (reply.size() != at + 3 * asked_rules || reply[0] < 0 || reply[0] > 1))
+    // Among those of other requests 1 and 0 are -1 and -2.
+    if (reply.empty())
+        return errc::unexpected_reply;
+    auto const first = brief ? 1 : reply[0] + (how.shared ? 2 : 0);
+    if (!brief && (reply.size() != at + 3 * asked_rules || first < 0 || first > 1))
         return errc::unexpected_reply;
     bool admitted = true, charged = false;
     for (std::size_t i = 0; i < count_; ++i) {
@@ -381,7 +446,7 @@ WEIR_DECL error_code check_request::decode(std::span<std::int64_t const> reply, 
         admitted = admitted && (out.rules[i].allowed || one.rule->shadow);
         charged = charged || one.cost > 0;
     }
-    if (admitted != (brief || reply[0] == 1) || (with_receipt && reply[1] <= 0))
+    if (admitted != (first == 1) || (with_receipt && reply[1] <= 0))
         return errc::unexpected_reply;
     if (with_receipt && admitted && charged)
         receipt = reply[1];
@@ -422,7 +487,8 @@ WEIR_DECL void add_to_reset(check_request::item const& one, rule_decision& to) n
     switch (one.terms.algorithm) {
     case algorithm::sliding_window: // what was charged just now counts for a whole window from now
     case algorithm::concurrency:
-        to.reset_after = std::max(to.reset_after, to.window);
+        to.reset_after =
+            std::max(to.reset_after, to.window + std::chrono::ceil<std::chrono::milliseconds>(one.terms.lease));
         break;
     case algorithm::token_bucket: {
         auto const rate = rate_of(one.terms.limit, one.terms.window, one.terms.burst);

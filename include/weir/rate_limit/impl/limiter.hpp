@@ -52,6 +52,11 @@ public:
     WEIR_DECL beginning begin(check_order order, std::span<charge const> charges, request_options const& options,
                               decision* result, settlement* settled);
 
+    /// Whether the answer could be had without Redis.
+    WEIR_DECL bool decide_at_once(std::span<charge const> charges, decision& result);
+
+    permit_stock::figures const& charged_ahead() const noexcept { return stock_.so_far(); }
+
     /// Begins what goes on by itself: listening, heartbeats.
     WEIR_DECL void start();
 
@@ -80,6 +85,13 @@ public:
 
     WEIR_DECL void stop() noexcept;
 
+    /// Spells a request of its own.
+    error_code spell(check_request& request, std::span<charge const> charges) const {
+        return request.assign(charges, options_.key_prefix, layout_);
+    }
+    /// Takes a charge back; nobody is told.
+    WEIR_DECL void roll_back(check_request const& request, std::optional<std::uint16_t> slot, std::int64_t receipt);
+
 private:
     // What was given back, and since when we hear of it.
     WEIR_DECL void on_message(redis::message const& what) noexcept override;
@@ -94,6 +106,11 @@ private:
     WEIR_DECL error_code read(pending_check& check, std::span<std::int64_t const> reply);
     WEIR_DECL void remember(pending_check const& check);
     WEIR_DECL bool refuse_as_before(check_request const& request, std::chrono::microseconds now, decision& out);
+    WEIR_DECL bool answered_here(pending_check& check);
+    WEIR_DECL bool use_stock(check_request const& request, std::chrono::microseconds now, decision& out);
+    WEIR_DECL void restock(permit_stock::shelf& shelf, std::uint64_t units, std::chrono::microseconds now);
+    WEIR_DECL void give_back(std::chrono::microseconds ended_by);
+    WEIR_DECL void schedule_return();
     WEIR_DECL void succeeded();
     WEIR_DECL void pay_debts();
     WEIR_DECL void beat();
@@ -101,7 +118,6 @@ private:
     WEIR_DECL error_code assign(pending_check& check, std::span<charge const> charges, request_options const& options);
     WEIR_DECL error_code gather(pending_check& check, std::deque<split_part>& parts);
     WEIR_DECL error_code gather_settlement(pending_check& check, std::deque<split_part>& parts);
-    WEIR_DECL void roll_back(check_request const& request, std::uint16_t slot, std::int64_t receipt);
     WEIR_DECL error_code conclude_failure(pending_check* check, error_code ec);
     WEIR_DECL void decide_without_redis(check_request const& request, error_code why, decision& out);
     WEIR_DECL void schedule_probe();
@@ -122,11 +138,45 @@ private:
     denial_cache refusals_;
     std::optional<redis::subscriber> changes_;
     redis::subscription subscription_;
+    permit_stock stock_;
+    asio::basic_waitable_timer<boot_clock> return_timer_;
+    bool returning_ = false;
     asio::basic_waitable_timer<boot_clock> beat_timer_;
     redis::command beat_;
     redis::int_sink<1> alive_;
     std::vector<std::unique_ptr<pending_check>> all_;
     std::vector<pending_check*> free_;
+};
+
+/// Whether a refusal need not be the last word.
+WEIR_DECL bool may_wait(std::span<charge const> charges, request_options const& options) noexcept;
+
+/// A check that may wait for its place. Owned by the operation it waits for.
+class place_wait : public std::enable_shared_from_this<place_wait> {
+public:
+    WEIR_DECL place_wait(std::shared_ptr<limiter_state> state, decision& result, std::chrono::milliseconds longest,
+                         asio::any_completion_handler<void(error_code)>&& handler);
+    WEIR_DECL void start(std::span<charge const> charges);
+
+private:
+    WEIR_DECL std::chrono::milliseconds patience() const noexcept;
+    WEIR_DECL void on_checked(error_code ec);
+    WEIR_DECL void on_placed(error_code ec);
+    WEIR_DECL void on_turn();
+    WEIR_DECL void cancel();
+    WEIR_DECL void complete(error_code ec);
+
+    std::shared_ptr<limiter_state> state_;
+    decision& result_;
+    std::chrono::milliseconds const longest_;
+    asio::any_completion_handler<void(error_code)> handler_;
+    check_request request_;
+    asio::cancellation_signal cancel_check_;
+    redis::command command_;
+    check_reply reply_;
+    std::int64_t moment_ = 0;
+    bool cancelled_ = false;
+    asio::basic_waitable_timer<boot_clock> turn_;
 };
 
 template <class Handler>
@@ -204,13 +254,27 @@ struct sum_handler {
 
 inline std::vector<rule> const& limiter::rules() const noexcept { return state_->rules(); }
 inline bool limiter::redis_away() const noexcept { return state_->redis_away(); }
+inline permit_stock::figures const& limiter::charged_ahead() const noexcept { return state_->charged_ahead(); }
+inline bool limiter::try_check(std::span<charge const> charges, decision& result) {
+    return state_->decide_at_once(charges, result);
+}
 
 template <class Handler>
 void limiter::initiate(std::shared_ptr<detail::limiter_state> const& state, check_order order,
                        std::span<charge const> charges, request_options const& options, decision* result,
                        settlement* settled, Handler&& handler) {
-    auto const [check, answered, split] = state->begin(order, charges, options, result, settled);
+    if (order == check_order::decide && detail::may_wait(charges, options))
+        return std::make_shared<detail::place_wait>(state, *result, options.max_wait, std::forward<Handler>(handler))
+            ->start(charges);
+    start_order(state, order, charges, options, result, settled, std::forward<Handler>(handler));
+}
+
+template <class Handler>
+void limiter::start_order(std::shared_ptr<detail::limiter_state> const& state, check_order order,
+                          std::span<charge const> charges, request_options const& options, decision* result,
+                          settlement* settled, Handler&& handler) {
     using handler_type = std::decay_t<Handler>;
+    auto const [check, answered, split] = state->begin(order, charges, options, result, settled);
     if (split)
         return std::make_shared<detail::split_check<handler_type>>(state, check, std::forward<Handler>(handler))
             ->start();

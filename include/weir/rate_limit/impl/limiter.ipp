@@ -11,6 +11,18 @@
 namespace weir {
 namespace detail {
 
+inline std::chrono::microseconds boot_microseconds() noexcept {
+    return std::chrono::duration_cast<std::chrono::microseconds>(boot_clock::now().time_since_epoch());
+}
+
+inline std::uint64_t least_remaining(decision const& d) noexcept {
+    std::uint64_t least = max_limit;
+    for (auto const& one : d.rules)
+        if (!one.listed)
+            least = std::min(least, one.remaining);
+    return least;
+}
+
 WEIR_DECL limiter_state::limiter_state(redis::client& client, std::vector<rule> rules, limiter_options options)
     : client_(client)
     , rules_(std::move(rules))
@@ -19,6 +31,7 @@ WEIR_DECL limiter_state::limiter_state(redis::client& client, std::vector<rule> 
                                                                            : key_layout::standalone)
     , probe_timer_(client.get_executor())
     , refusals_(options_.remembered_refusals)
+    , return_timer_(client.get_executor())
     , beat_timer_(client.get_executor()) {
     if (!options_.local)
         options_.local = std::make_shared<local_engine>();
@@ -88,6 +101,7 @@ WEIR_DECL limiter_state::beginning limiter_state::begin(check_order order, std::
     if (result) {
         result->allowed = false;
         result->rules.clear();
+        result->waited = {};
     }
     auto* const check = take();
     check->result = result;
@@ -105,29 +119,135 @@ WEIR_DECL limiter_state::beginning limiter_state::begin(check_order order, std::
         flush();
     if (settled)
         options_.local->release(request);
-    if (request.decided_by_lists()) {
-        if (result)
-            request.decide_by_lists(*result);
-        else
-            settled->rules.assign(request.items().size(), {});
+    if (settled && request.decided_by_lists()) {
+        settled->rules.assign(request.items().size(), {});
         return answered({});
     }
-    if (gate_.open()) {
-        if (!result)
-            return answered(errc::not_connected);
-        decide_without_redis(request, gate_.reason(), *result);
+    if (settled && gate_.open())
+        return answered(errc::not_connected);
+    if (result && answered_here(*check))
         return answered({});
-    }
-    if (refusals_.enabled() && result) {
-        check->begun = std::chrono::duration_cast<std::chrono::microseconds>(boot_clock::now().time_since_epoch());
-        if (order == check_order::decide && refuse_as_before(request, check->begun, *result))
-            return answered({});
-    }
     if (layout_ == key_layout::cluster && request.key_count() > 1 && request.slots().size() > 1)
         return {check, {}, true};
     if (!shares_call(*check))
         request.encode(check->command, check->form);
     return {check, {}};
+}
+
+/// Decides what needs no Redis, or cannot have it.
+WEIR_DECL bool limiter_state::answered_here(pending_check& check) {
+    auto const& request = check.request;
+    auto& out = *check.result;
+    if (request.decided_by_lists()) {
+        request.decide_by_lists(out);
+        return true;
+    }
+    if (gate_.open()) {
+        decide_without_redis(request, gate_.reason(), out);
+        return true;
+    }
+    bool const plain = check.form.order == check_order::decide;
+    bool const leasable = plain && request.leasable();
+    if (!refusals_.enabled() && !leasable)
+        return false;
+    check.begun = boot_microseconds();
+    return (plain && refusals_.enabled() && refuse_as_before(request, check.begun, out)) ||
+           (leasable && use_stock(request, check.begun, out));
+}
+
+WEIR_DECL bool limiter_state::decide_at_once(std::span<charge const> charges, decision& result) {
+    result.rules.clear();
+    result.request_id.clear();
+    result.waited = {};
+    auto* const check = take();
+    check->result = &result;
+    check->settled = nullptr;
+    check->form = {};
+    bool const done = !check->request.assign(charges, options_.key_prefix, layout_) && answered_here(*check);
+    free_.push_back(check);
+    return done && (result.allowed || result.error || !may_wait(charges, {}));
+}
+
+/// Admits from what is charged already, and sees to it that there is more.
+WEIR_DECL bool limiter_state::use_stock(check_request const& request, std::chrono::microseconds now, decision& out) {
+    if (layout_ == key_layout::cluster && request.slots().size() > 1)
+        return false;
+    auto* const shelf = stock_.ask(request, now);
+    if (!shelf)
+        return false;
+    bool const used = stock_.use(*shelf, request.units(), now);
+    if (auto const units = stock_.wanted(*shelf, now, options_.local->instances()); units > 0)
+        restock(*shelf, units, now);
+    if (!used)
+        return false;
+    auto const items = request.items();
+    out.rules.resize(items.size());
+    out.error = {};
+    for (std::size_t i = 0; i < items.size(); ++i) {
+        auto& one = out.rules[i];
+        request.fill(items[i], one);
+        if (one.listed)
+            continue;
+        one.allowed = true;
+        one.outcome = outcome::allow;
+        one.remaining = std::min(one.limit, shelf->room);
+        add_to_reset(items[i], one);
+    }
+    conclude(out);
+    return true;
+}
+
+WEIR_DECL void limiter_state::restock(permit_stock::shelf& shelf, std::uint64_t units, std::chrono::microseconds now) {
+    struct filling {
+        check_request request;
+        check_request::form form;
+        redis::command command;
+        check_reply reply;
+        decision said;
+    };
+    auto const mine = std::make_shared<filling>();
+    mine->request = shelf.request;
+    mine->request.set_units(units);
+    mine->form.receipt = true;
+    mine->request.encode(mine->command, mine->form);
+    client_.async_exec(mine->command, mine->reply, redis::exec_options{},
+                       [self = shared_from_this(), mine, &shelf, units, now](error_code ec) {
+                           std::int64_t receipt = 0;
+                           if (!ec)
+                               ec = mine->request.decode(mine->reply, mine->form, mine->said, receipt);
+                           if (!ec)
+                               shelf.room = least_remaining(mine->said);
+                           if (ec || !mine->said.allowed)
+                               return self->stock_.not_filled(shelf, boot_microseconds());
+                           self->stock_.filled(shelf, units, now, receipt, shelf.room);
+                           if (self->stopped_)
+                               return self->give_back(std::chrono::microseconds::max());
+                           self->schedule_return();
+                       });
+}
+
+WEIR_DECL void limiter_state::schedule_return() {
+    auto const next = stock_.next_end();
+    if (returning_ || stopped_ || next == std::chrono::microseconds::max())
+        return;
+    returning_ = true;
+    return_timer_.expires_at(boot_clock::time_point{next});
+    return_timer_.async_wait([self = shared_from_this()](error_code) {
+        self->returning_ = false;
+        if (self->stopped_)
+            return;
+        self->give_back(boot_microseconds());
+        self->schedule_return();
+    });
+}
+
+/// What lay unused is taken back from where it was charged. Where the reply is lost it stays charged.
+WEIR_DECL void limiter_state::give_back(std::chrono::microseconds ended_by) {
+    for (auto const& each : stock_.take_ended(ended_by)) {
+        auto request = each.from->request;
+        request.set_units(each.what.left);
+        roll_back(request, std::nullopt, each.what.receipt);
+    }
 }
 
 WEIR_DECL bool limiter_state::refuse_as_before(check_request const& request, std::chrono::microseconds now,
@@ -226,11 +346,14 @@ WEIR_DECL std::size_t limiter_state::send_shared(std::span<pending_check* const>
 }
 
 WEIR_DECL void limiter_state::finish_shared(shared_call& call, error_code ec) {
+    std::span<std::int64_t const> left = call.reply.integers();
     for (std::size_t i = 0; i < call.checks.size(); ++i) {
         auto* const check = call.checks[i];
         auto result = ec;
+        auto const mine = ec ? left : call.batch.take_reply(i, left);
+        check->form.shared = true;
         if (!result && check->handler)
-            result = read(*check, call.batch.reply_of(i, call.reply.integers()));
+            result = read(*check, mine);
         tell(check, result);
     }
     free_calls_.push_back(&call);
@@ -281,8 +404,12 @@ WEIR_DECL error_code limiter_state::finish(pending_check* check, error_code ec) 
 WEIR_DECL error_code limiter_state::read(pending_check& check, std::span<std::int64_t const> reply) {
     std::int64_t receipt = 0;
     auto const ec = check.request.decode(reply, check.form, *check.result, receipt);
-    if (!ec && !check.result->allowed && refusals_.enabled())
+    if (ec)
+        return ec;
+    if (!check.result->allowed && refusals_.enabled())
         remember(check);
+    if (check.form.order == check_order::decide && check.request.leasable())
+        stock_.told(check.request, least_remaining(*check.result));
     return ec;
 }
 
@@ -300,7 +427,7 @@ WEIR_DECL void limiter_state::pay_debts() {
         redis::command command;
         check_reply reply;
     };
-    auto const now = std::chrono::duration_cast<std::chrono::microseconds>(boot_clock::now().time_since_epoch());
+    auto const now = boot_microseconds();
     auto debts = options_.local->take_debts(now);
     constexpr std::size_t lanes = 32;
     for (std::size_t lane = 0; lane < std::min(lanes, debts.size()); ++lane) {
@@ -441,7 +568,8 @@ WEIR_DECL error_code limiter_state::gather(pending_check& check, std::deque<spli
     return {};
 }
 
-WEIR_DECL void limiter_state::roll_back(check_request const& request, std::uint16_t slot, std::int64_t receipt) {
+WEIR_DECL void limiter_state::roll_back(check_request const& request, std::optional<std::uint16_t> slot,
+                                        std::int64_t receipt) {
     auto const made = std::make_shared<pending_sum>();
     request.encode_refund(made->command, slot, receipt);
     client_.async_exec(made->command, made->reply, redis::exec_options{}, [made](error_code) {});
@@ -488,7 +616,7 @@ WEIR_DECL void limiter_state::decide_without_redis(check_request const& request,
             break;
         }
     }
-    auto const now = std::chrono::duration_cast<std::chrono::microseconds>(boot_clock::now().time_since_epoch());
+    auto const now = boot_microseconds();
     options_.local->decide(request, now, !closed, out);
     conclude(out);
 }
@@ -507,6 +635,7 @@ WEIR_DECL void limiter_state::begin_reset(redis::command& out, key_part user, ke
         out.arg(std::string_view{id.data(), id.size()});
         options_.local->reset(one, key);
     }
+    stock_.forget(key);
 }
 
 WEIR_DECL void limiter_state::schedule_probe() {
@@ -537,9 +666,11 @@ WEIR_DECL void limiter_state::stop() noexcept {
         subscription_.reset();
         if (changes_)
             changes_->close();
+        return_timer_.cancel();
         beat_timer_.cancel();
+        give_back(std::chrono::microseconds::max());
         probe_timer_.cancel();
-    } catch (boost::system::system_error const&) { // cancelling fails only where nothing waits
+    } catch (std::exception const&) { // cancelling fails only where nothing waits; what is not given back runs out
     }
 }
 

@@ -22,6 +22,10 @@ WEIR_DECL const char* problem_of(rule_terms const& t) noexcept {
         return "limit is above 10000, the most that concurrency counts";
     if (t.window < min_window || t.window > max_window)
         return "window is not between 1 ms and 366 days";
+    if (t.lease.count() < 0 || t.lease > t.window)
+        return "lease is longer than the window";
+    if (t.window + t.lease > max_window)
+        return "window and lease together are longer than 366 days";
     if (t.algorithm != algorithm::token_bucket)
         return nullptr;
     if (t.burst > max_limit)
@@ -34,7 +38,7 @@ WEIR_DECL const char* problem_of(rule_terms const& t) noexcept {
 }
 
 WEIR_DECL rule_terms terms_of(rule const& r, std::string_view user) noexcept {
-    rule_terms terms{r.algorithm, r.limit, r.window, r.limit};
+    rule_terms terms{r.algorithm, r.limit, r.window, r.limit, r.lease};
     if (r.algorithm == algorithm::token_bucket && r.burst > 0 && r.limit > 0)
         terms.burst = r.burst;
     if (r.overrides.empty())
@@ -46,6 +50,12 @@ WEIR_DECL rule_terms terms_of(rule const& r, std::string_view user) noexcept {
 WEIR_DECL std::string problem_of(rule const& r) {
     if (r.burst > 0 && r.algorithm != algorithm::token_bucket)
         return "burst belongs to a token_bucket";
+    if (r.lease.count() != 0 && r.algorithm != algorithm::sliding_window)
+        return "lease belongs to a sliding_window";
+    if (r.max_wait.count() < 0 || r.max_wait > max_window)
+        return "wait is not between 0 and 366 days";
+    if (r.max_wait.count() > 0 && r.algorithm == algorithm::concurrency)
+        return "wait does not belong to concurrency";
     if (auto const* const problem = problem_of(terms_of(r)))
         return problem;
     if (r.penalty.after > 0 && (r.penalty.block < min_window || r.penalty.block > max_window))

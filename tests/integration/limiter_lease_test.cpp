@@ -1,0 +1,234 @@
+#include "support/redis_fixture.hpp"
+
+#include <weir/clock.hpp>
+#include <weir/rate_limit/limiter.hpp>
+
+#include <boost/asio/steady_timer.hpp>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <optional>
+
+// Units of hot keys that are charged ahead.
+
+namespace weir::test {
+namespace {
+
+using namespace std::chrono_literals;
+
+/// From when to when a request was decided; what was admitted took effect in between.
+struct admission {
+    std::int64_t asked, told;
+};
+
+std::int64_t now() { return boot_clock::now().time_since_epoch().count() / 1000; }
+
+/// The most admissions that lie for certain within one window.
+std::size_t most_within(std::vector<admission> const& all, std::chrono::microseconds window) {
+    std::size_t most = 0;
+    for (auto const& first : all) {
+        auto const end = first.asked + window.count();
+        auto const inside = [&](admission const& one) { return one.asked >= first.asked && one.told < end; };
+        most = std::max(most, static_cast<std::size_t>(std::count_if(all.begin(), all.end(), inside)));
+    }
+    return most;
+}
+
+struct run_result {
+    std::vector<admission> admitted;
+    permit_stock::figures figures;
+};
+
+/// Asks all the time, by 16 at once, until `end`.
+run_result ask_until(std::string const& url, rule const& limit, std::int64_t end) {
+    asio::io_context io(1);
+    auto options = patient_options(url);
+    options.scripts = rate_limit_scripts();
+    redis::client client(io, std::move(options));
+    auto subject = std::make_optional<limiter>(client);
+    run_result result;
+    int running = 0;
+    auto const worker = [&]() -> asio::awaitable<void> {
+        ++running;
+        decision said;
+        asio::steady_timer pause(co_await asio::this_coro::executor);
+        charge const charges[] = {{&limit, "everybody", "e"}};
+        while (now() < end) {
+            auto const asked = now();
+            auto const [ec] = co_await subject->async_check(charges, said, use_result);
+            EXPECT_FALSE(ec || said.error) << ec.message() << said.error.message();
+            if (said.allowed) {
+                result.admitted.push_back({asked, now()});
+                continue;
+            }
+            // What a client does that is told to come back.
+            pause.expires_after(std::clamp(said.retry_after, 1ms, 20ms));
+            error_code ended;
+            co_await pause.async_wait(asio::redirect_error(asio::use_awaitable, ended));
+        }
+        if (--running == 0) {
+            result.figures = subject->charged_ahead();
+            subject.reset();
+            client.close();
+        }
+    };
+    for (int i = 0; i < 16; ++i)
+        asio::co_spawn(io, worker, asio::detached);
+    io.run();
+    return result;
+}
+
+void write_all(int to, void const* from, std::size_t size) {
+    auto const* at = static_cast<char const*>(from);
+    while (size > 0) {
+        auto const n = ::write(to, at, size);
+        if (n <= 0)
+            ::_exit(1);
+        at += n;
+        size -= static_cast<std::size_t>(n);
+    }
+}
+
+bool read_all(int from, void* to, std::size_t size) {
+    auto* at = static_cast<char*>(to);
+    while (size > 0) {
+        auto const n = ::read(from, at, size);
+        if (n <= 0)
+            return false;
+        at += n;
+        size -= static_cast<std::size_t>(n);
+    }
+    return true;
+}
+
+std::vector<admission> admissions_of(int processes, std::string const& url, rule const& limit, std::int64_t end,
+                                     permit_stock::figures& sum) {
+    std::vector<std::pair<pid_t, int>> children;
+    for (int i = 0; i < processes; ++i) {
+        int ends[2];
+        if (::pipe(ends) != 0)
+            throw std::runtime_error("no pipe");
+        auto const child = ::fork();
+        if (child == 0) {
+            auto const mine = ask_until(url, limit, end);
+            auto const size = mine.admitted.size();
+            write_all(ends[1], &mine.figures, sizeof mine.figures);
+            write_all(ends[1], &size, sizeof size);
+            write_all(ends[1], mine.admitted.data(), size * sizeof(admission));
+            ::_exit(testing::Test::HasFailure() ? 1 : 0);
+        }
+        ::close(ends[1]);
+        children.emplace_back(child, ends[0]);
+    }
+    std::vector<admission> all;
+    for (auto const& [child, from] : children) {
+        permit_stock::figures figures;
+        std::size_t size = 0;
+        EXPECT_TRUE(read_all(from, &figures, sizeof figures) && read_all(from, &size, sizeof size));
+        std::vector<admission> part(size);
+        EXPECT_TRUE(read_all(from, part.data(), size * sizeof(admission)));
+        ::close(from);
+        int status = 0;
+        ::waitpid(child, &status, 0);
+        EXPECT_EQ(status, 0);
+        all.insert(all.end(), part.begin(), part.end());
+        sum.taken += figures.taken;
+        sum.used += figures.used;
+        sum.returned += figures.returned;
+    }
+    return all;
+}
+
+TEST(limiter_lease, no_window_has_more_than_the_limit_while_eight_processes_charge_ahead) {
+    redis_server const server;
+    rule const limit{.name = "leased", .limit = 2000, .window = 400ms, .lease = 40ms};
+    permit_stock::figures sum;
+    auto const all = admissions_of(8, server.url(), limit, now() + 1'500'000, sum);
+    EXPECT_GT(sum.used, 0u);
+    EXPECT_LE(sum.used + sum.returned, sum.taken);
+    EXPECT_LE(most_within(all, limit.window), limit.limit);
+    RecordProperty("admitted", std::to_string(all.size()));
+    RecordProperty("taken_used_returned",
+                   std::to_string(sum.taken) + " " + std::to_string(sum.used) + " " + std::to_string(sum.returned));
+}
+
+class limiter_lease_test : public testing::Test {
+protected:
+    template <class Body>
+    void with_limiter(Body body) {
+        auto options = patient_options(server_.url());
+        options.scripts = rate_limit_scripts();
+        redis::client client(io_, std::move(options));
+        limiter subject(client);
+        run(io_, [&]() -> asio::awaitable<void> { return body(subject); });
+    }
+
+    redis_server server_;
+    asio::io_context io_;
+};
+
+/// Checks `n` times, one after the other; how many passed.
+asio::awaitable<int> check(limiter& subject, rule const& r, int n) {
+    charge const one[] = {{&r, "alice", "e"}};
+    decision said;
+    int passed = 0;
+    for (int i = 0; i < n; ++i) {
+        auto const [ec] = co_await subject.async_check(one, said, use_result);
+        EXPECT_FALSE(ec || said.error) << ec.message();
+        passed += said.allowed;
+    }
+    co_return passed;
+}
+
+/// What Redis says is left.
+asio::awaitable<std::uint64_t> remaining(limiter& subject, rule const& r) {
+    charge const peek[] = {{&r, "alice", "e", 0}};
+    decision said;
+    auto const [ec] = co_await subject.async_check(peek, said, use_result);
+    EXPECT_FALSE(ec || said.error) << ec.message();
+    co_return said.rules.at(0).remaining;
+}
+
+TEST_F(limiter_lease_test, a_hot_key_asks_redis_rarely_and_what_is_left_is_given_back) {
+    with_limiter([this](limiter& subject) -> asio::awaitable<void> {
+        rule const r{.name = "r", .limit = 1'000'000, .window = 1h, .lease = 200ms};
+        EXPECT_EQ(co_await check(subject, r, 5000), 5000);
+        auto const& figures = subject.charged_ahead();
+        EXPECT_GT(figures.used, 2500u);
+        charge const one[] = {{&r, "alice", "e"}};
+        decision said;
+        EXPECT_TRUE(subject.try_check(one, said));
+        EXPECT_TRUE(said.allowed);
+        // All blocks end, and then Redis counts what was used and nothing else.
+        asio::steady_timer pause(io_);
+        while (co_await remaining(subject, r) != r.limit - 5001) {
+            pause.expires_after(10ms);
+            co_await pause.async_wait(asio::use_awaitable);
+        }
+        EXPECT_EQ(figures.taken, figures.used + figures.returned);
+    });
+}
+
+TEST_F(limiter_lease_test, what_is_left_at_the_end_of_a_limiter_is_given_back) {
+    rule const r{.name = "r", .limit = 1'000'000, .window = 1h, .lease = 10s};
+    auto options = patient_options(server_.url());
+    options.scripts = rate_limit_scripts();
+    redis::client client(io_, std::move(options));
+    run(io_, [&]() -> asio::awaitable<void> {
+        {
+            limiter subject(client);
+            EXPECT_EQ(co_await check(subject, r, 500), 500);
+            EXPECT_GT(subject.charged_ahead().taken, subject.charged_ahead().used);
+        }
+        limiter other(client);
+        asio::steady_timer pause(io_);
+        while (co_await remaining(other, r) != r.limit - 500) { // a block may be under way
+            pause.expires_after(1ms);
+            co_await pause.async_wait(asio::use_awaitable);
+        }
+    });
+}
+
+} // namespace
+} // namespace weir::test
