@@ -228,6 +228,7 @@ void add_check(CLI::App& parent, chosen& result) {
     auto* app = add_command(parent, result, "check", "Ask a limit once, and be counted", options, check_notes);
     add_rule(*app, options->which, true);
     app->add_option("--cost", options->cost, "Units to charge; 0 asks without being counted")->capture_default_str();
+    app->add_option("--wait", options->wait, "Wait for room that long rather than be refused")->capture_default_str();
 }
 
 void add_limit(CLI::App& parent, chosen& result) {

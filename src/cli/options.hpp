@@ -53,6 +53,7 @@ struct rule_options {
 struct check_options {
     rule_options which;
     std::string cost = "1";
+    std::string wait = "0s";
 };
 
 struct limit_peek_options {

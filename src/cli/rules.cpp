@@ -145,9 +145,12 @@ void refuse_without_limit(rule_options const& options) {
                           "write it in the file");
 }
 
-asio::awaitable<error_code> ask(limiter& through, std::vector<charge> const& charges, decision& out) {
+asio::awaitable<error_code> ask(limiter& through, std::vector<charge> const& charges, std::chrono::milliseconds wait,
+                                decision& out) {
     error_code ec;
-    co_await through.async_check(charges, out, asio::redirect_error(asio::use_awaitable, ec));
+    request_options how;
+    how.max_wait = wait;
+    co_await through.async_check(charges, how, out, asio::redirect_error(asio::use_awaitable, ec));
     co_return ec;
 }
 
@@ -198,7 +201,7 @@ asked_rules ask_rules(rule_options const& options) {
     return asked;
 }
 
-decision decide(redis_session& session, asked_rules const& asked, std::uint64_t cost) {
+decision decide(redis_session& session, asked_rules const& asked, std::uint64_t cost, std::chrono::milliseconds wait) {
     std::vector<charge> charges;
     for (auto const& one : asked.rules)
         charges.push_back({&one.rule, asked.user_of(one), asked.endpoint_of(one), cost});
@@ -206,12 +209,16 @@ decision decide(redis_session& session, asked_rules const& asked, std::uint64_t 
     options.key_prefix = asked.key_prefix;
     limiter through(session.client(), std::move(options));
     decision result;
-    auto ec = session.run(ask(through, charges, result));
+    auto ec = session.run(ask(through, charges, wait, result));
     if (!ec)
         ec = result.error; // decided here and not by Redis: no answer to the question
     if (ec)
         throw redis_failure(ec, session.client().last_error_text(), asked.where);
     return result;
+}
+
+std::chrono::milliseconds parse_wait(std::string const& text) {
+    return from_flag("--wait", [&] { return config::parse_duration(text); });
 }
 
 std::uint64_t forget(redis_session& session, asked_rules const& asked) {
@@ -274,7 +281,8 @@ void print_decision(asked_rules const& asked, decision const& d, std::uint64_t c
                                       {"endpoint", asked.endpoint},
                                       {"cost", cost},
                                       {"binding", d.rules.at(d.binding).rule->name},
-                                      {"retry_after_ms", time_json(d.retry_after)}};
+                                      {"retry_after_ms", time_json(d.retry_after)},
+                                      {"waited_ms", d.waited.count()}};
         if (!d.request_id.empty())
             answer["request_id"] = d.request_id;
         answer["rules"] = rules;

@@ -37,8 +37,13 @@ struct asked_rules {
 /// Reads the flags and, if it is named, the configuration file. Throws `failure`.
 asked_rules ask_rules(rule_options const& options);
 
-/// Asks all rules together and charges `cost` to each; 0 only asks. Throws `failure` when Redis did not decide.
-decision decide(redis_session& session, asked_rules const& asked, std::uint64_t cost);
+/// Asks all rules together and charges `cost` to each; 0 only asks. Waits for room for `wait` at most. Throws `failure`
+/// when Redis did not decide.
+decision decide(redis_session& session, asked_rules const& asked, std::uint64_t cost,
+                std::chrono::milliseconds wait = {});
+
+/// How long to wait, from a flag. Throws `failure`.
+std::chrono::milliseconds parse_wait(std::string const& text);
 
 /// Forgets what was counted for each rule, or without rules for all; the number of rules (of keys, without rules) that
 /// had counted something. Throws `failure`.

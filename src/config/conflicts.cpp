@@ -264,6 +264,24 @@ void check_limits(config const& value, std::vector<issue>& issues) {
     }
 }
 
+/// Who waits has charged nothing that could be renewed or settled.
+void check_waits(config const& value, std::vector<issue>& issues) {
+    for (std::size_t i = 0; i < value.routes.size(); ++i) {
+        auto const& limits = value.routes[i].limits;
+        auto const find = [&](auto const& is) {
+            auto const at = std::find_if(limits.begin(), limits.end(), [&](auto l) { return is(value.limits[l]); });
+            return at == limits.end() ? nullptr : &value.limits[*at];
+        };
+        auto const* const waits = find([](limit const& l) { return l.rule.max_wait.count() > 0; });
+        auto const* const holds =
+            find([](limit const& l) { return l.settle || l.rule.algorithm == weir::algorithm::concurrency; });
+        if (waits && holds)
+            issues.push_back({severity::error, at("routes", i, "limits"), 0, 0,
+                              "\"" + waits->rule.name + "\" would wait, and \"" + holds->rule.name +
+                                  "\" counts until the request has ended: they cannot be on one route"});
+    }
+}
+
 void check_unused_upstreams(config const& value, std::vector<issue>& issues) {
     auto const falls_back = [&](std::size_t i) {
         return std::any_of(value.upstreams.begin(), value.upstreams.end(),
@@ -312,6 +330,7 @@ std::vector<issue> find_conflicts(config const& value) {
     check_addresses(value, issues);
     check_decision(value, issues);
     check_identity(value, issues);
+    check_waits(value, issues);
     check_limits(value, issues);
     check_circuits(value, issues);
     check_unused_upstreams(value, issues);

@@ -139,6 +139,10 @@ constexpr std::array limit_fields{
         presence::required},
     field<limit>{"burst",
                  [](reader& in, node const& v, limit& out) { read_units<&weir::rule::burst>(in, v, out.rule, 1); }},
+    field<limit>{"lease", [](reader& in, node const& v,
+                             limit& out) { set_duration(in, v, out.rule.lease, min_window, longest_window); }},
+    field<limit>{"wait", [](reader& in, node const& v,
+                            limit& out) { set_duration(in, v, out.rule.max_wait, milliseconds{0}, longest_window); }},
     field<limit>{"cost", read_cost},
     field<limit>{"on_redis_failure",
                  [](reader& in, node const& v, limit& out) {

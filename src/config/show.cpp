@@ -79,6 +79,10 @@ json show_limit(limit const& value) {
         shown["cost"] = {{"reserve", plain}, {"settle", "response:" + value.settle->text()}};
     shown["on_redis_failure"] = format_on_redis_failure(rule.on_redis_failure);
     shown["shadow"] = rule.shadow;
+    if (rule.max_wait.count() > 0)
+        shown["wait"] = format_duration(rule.max_wait);
+    if (rule.lease.count() > 0)
+        shown["lease"] = format_duration(rule.lease);
     if (rule.penalty.after > 0)
         shown["penalty"] = {{"after", rule.penalty.after}, {"block", format_duration(rule.penalty.block)}};
     for (auto const& [user, terms] : rule.overrides)
