@@ -141,8 +141,8 @@ TEST(cli_serve, redis_may_be_away_at_the_start_only_where_that_is_allowed) {
 }
 
 TEST(cli_serve, every_wrong_flag_is_named) {
-    auto result = run_program({"serve", "--listen", "local:80", "--upstream", "https://a", "--limit", "x", "--per",
-                               "usr", "--identity", "cookie", "--workers", "-1"});
+    auto result = run_program({"serve", "--listen", "local:80", "--upstream", "ftp://a", "--limit", "x", "--per", "usr",
+                               "--identity", "cookie", "--workers", "-1"});
     EXPECT_EQ(result.code, 1);
     for (auto flag : {"--listen: ", "--upstream: ", "--limit: ", "--per: ", "--identity: ", "--workers: "})
         EXPECT_THAT(result.err, HasSubstr(std::string("weir serve: ") + flag));

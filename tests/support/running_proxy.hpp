@@ -8,6 +8,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <thread>
 
 namespace weir::test {
 
@@ -24,6 +25,7 @@ inline config::config proxy_config(std::uint16_t upstream_port) {
     all.name = "all";
     c.routes.push_back(all);
     c.access_log.clear();
+    c.redis.timeout = std::chrono::seconds{10}; // that passes only where a test wants it to
     return c;
 }
 
@@ -47,8 +49,10 @@ inline proxy::server_options options_for(redis_server const& redis) {
 class running_proxy {
 public:
     explicit running_proxy(config::config c, proxy::server_options options = {})
-        : server(std::make_shared<config::config const>(std::move(c)), std::move(options)) {
+        : uses_redis_(c.needs_redis())
+        , server(std::make_shared<config::config const>(std::move(c)), std::move(options)) {
         server.start();
+        await_redis();
     }
 
     boost::asio::ip::tcp::endpoint endpoint() const { return server.endpoints().front(); }
@@ -65,7 +69,21 @@ public:
         return total;
     }
 
+private:
+    bool const uses_redis_;
+
+public:
     proxy::server server;
+
+private:
+    /// What comes before Redis is there is decided without it. Where it is away, a test need not wait long to know.
+    void await_redis() const {
+        auto const& counters = *server.counters();
+        auto const end = std::chrono::steady_clock::now() + std::chrono::seconds{2};
+        for (std::size_t i = 0; i < counters.workers(); ++i)
+            while (counters.worker(i).redis.up.value() == 0 && uses_redis_ && std::chrono::steady_clock::now() < end)
+                std::this_thread::yield();
+    }
 };
 
 } // namespace weir::test
