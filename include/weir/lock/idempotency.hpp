@@ -94,7 +94,8 @@ private:
             [this](auto&& handler, std::string const& as, std::string const& of, std::string const& what,
                    std::chrono::milliseconds lasts) {
                 auto const executor = asio::get_associated_executor(handler, client_->get_executor());
-                auto const kept = std::make_shared<std::decay_t<decltype(handler)>>(std::move(handler));
+                auto const kept =
+                    std::make_shared<std::decay_t<decltype(handler)>>(std::forward<decltype(handler)>(handler));
                 begin(as, of, what, lasts, [kept, executor](error_code ec, idempotency_record found) {
                     asio::post(executor, [kept, ec, found = std::move(found)]() mutable {
                         std::move (*kept)(ec, std::move(found));
@@ -110,7 +111,8 @@ private:
             [this](auto&& handler, std::string const& as, std::string const& of, std::string const& what,
                    std::chrono::milliseconds lasts) {
                 auto const executor = asio::get_associated_executor(handler, client_->get_executor());
-                auto const kept = std::make_shared<std::decay_t<decltype(handler)>>(std::move(handler));
+                auto const kept =
+                    std::make_shared<std::decay_t<decltype(handler)>>(std::forward<decltype(handler)>(handler));
                 finish(as, of, what, lasts, [kept, executor](error_code ec) {
                     asio::post(executor, [kept, ec] { std::move (*kept)(ec); });
                 });

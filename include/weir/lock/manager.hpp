@@ -88,7 +88,8 @@ auto async_lock_from(lock_source& from, std::string name, portion what, lock_opt
     return asio::async_initiate<Token, void(error_code, lease)>(
         [source = &from](auto&& handler, std::string const& of, portion share, lock_options const& options) {
             using handler_type = std::decay_t<decltype(handler)>;
-            std::make_shared<acquire_operation<handler_type>>(*source, std::move(handler))
+            std::make_shared<acquire_operation<handler_type>>(*source,
+                                                              handler_type(std::forward<decltype(handler)>(handler)))
                 ->start(*source, of, options, share);
         },
         token, std::move(name), what, how);
@@ -169,7 +170,8 @@ public:
         return asio::async_initiate<Token, void(error_code, std::optional<published>)>(
             [state = state_.get(), home = get_executor()](auto&& handler, std::string const& of) {
                 auto const executor = asio::get_associated_executor(handler, home);
-                auto const kept = std::make_shared<std::decay_t<decltype(handler)>>(std::move(handler));
+                auto const kept =
+                    std::make_shared<std::decay_t<decltype(handler)>>(std::forward<decltype(handler)>(handler));
                 read_result(*state, of, [kept, executor](error_code ec, std::optional<published> found) {
                     asio::post(executor, [kept, ec, found = std::move(found)]() mutable {
                         std::move (*kept)(ec, std::move(found));
@@ -186,7 +188,8 @@ public:
         return asio::async_initiate<Token, void(error_code, std::int64_t)>(
             [state = state_.get(), home = get_executor()](auto&& handler, std::string const& of) {
                 auto const executor = asio::get_associated_executor(handler, home);
-                auto const kept = std::make_shared<std::decay_t<decltype(handler)>>(std::move(handler));
+                auto const kept =
+                    std::make_shared<std::decay_t<decltype(handler)>>(std::forward<decltype(handler)>(handler));
                 break_open(*state, of, [kept, executor](error_code ec, std::int64_t count) {
                     asio::post(executor, [kept, ec, count] { std::move (*kept)(ec, count); });
                 });
