@@ -46,6 +46,8 @@ private:
         /// The fence that it gave; 0: it did not, as far as is known.
         std::uint64_t fence = 0;
         bool asked = false, refused = false, doubtful = false, clean = true;
+        /// It owed an answer when the renewal began, and is asked when it has come.
+        bool missed = false;
         /// Under way: a question, a release.
         bool busy = false, giving = false;
     };
@@ -63,6 +65,7 @@ private:
 
     WEIR_DECL void renew(time_point now);
     WEIR_DECL void extend_at(std::size_t which);
+    WEIR_DECL void catch_up(std::size_t which);
     WEIR_DECL void on_renewed(std::size_t which, error_code ec, unsigned round);
     WEIR_DECL void lose();
 

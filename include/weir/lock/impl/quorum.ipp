@@ -93,6 +93,7 @@ WEIR_DECL void quorum_lock::send(std::size_t which, void (quorum_lock::*then)(st
                           [self = quorum_lock_ptr(this), which, then, round = round_](error_code ec) {
                               self->nodes_[which].busy = false;
                               (self.get()->*then)(which, ec, round);
+                              self->catch_up(which);
                               self->clean(which); // where that waited for the answer
                           });
 }
@@ -231,11 +232,21 @@ WEIR_DECL void quorum_lock::renew(time_point now) {
     sent_ = now;
     ++round_;
     pending_ = kept_ = gone_ = 0;
-    for (std::size_t i = 0; i < nodes_.size(); ++i)
-        if (!nodes_[i].busy)
+    for (std::size_t i = 0; i < nodes_.size(); ++i) {
+        nodes_[i].missed = nodes_[i].busy;
+        if (nodes_[i].busy)
+            ++pending_;
+        else
             extend_at(i);
-    if (pending_ == 0)
-        on_renewed(nodes_.size(), errc::not_connected, round_);
+    }
+}
+
+/// Asks a master to renew that has only now answered what it was asked before.
+WEIR_DECL void quorum_lock::catch_up(std::size_t which) {
+    if (!std::exchange(nodes_[which].missed, false) || stage_ != stage::held || !renewing_)
+        return;
+    --pending_;
+    extend_at(which);
 }
 
 WEIR_DECL void quorum_lock::extend_at(std::size_t which) {
@@ -249,22 +260,19 @@ WEIR_DECL void quorum_lock::extend_at(std::size_t which) {
 }
 
 WEIR_DECL void quorum_lock::on_renewed(std::size_t which, error_code ec, unsigned round) {
-    bool const one = which < nodes_.size();
-    bool const extended = one && !ec && nodes_[which].reply.size() == 1;
+    bool const extended = !ec && nodes_[which].reply.size() == 1;
     bool const kept = extended && nodes_[which].reply[0] == 1;
     if (extended && !kept)
         nodes_[which].fence = 0;
-    else if (one && !extended)
+    else if (!extended)
         note_answer(nodes_[which], ec);
     if (round != round_)
         return;
-    if (one) {
-        --pending_;
-        if (kept || (!ec && nodes_[which].fence != 0))
-            ++kept_;
-        else if (!ec)
-            ++gone_;
-    }
+    --pending_;
+    if (kept || (!ec && nodes_[which].fence != 0))
+        ++kept_;
+    else if (!ec)
+        ++gone_;
     if (stage_ != stage::held || !renewing_ || (kept_ < majority() && kept_ + pending_ >= majority()))
         return;
     quorum_lock_ptr const self(this);
