@@ -16,6 +16,8 @@
 #include <weir/circuit/impl/settings.ipp>
 #include <weir/circuit/impl/state.ipp>
 #include <weir/circuit/impl/window.ipp>
+#include <weir/http/detail/impl/json_object.ipp>
+#include <weir/http/impl/api_keys.ipp>
 #include <weir/http/impl/canonical_target.ipp>
 #include <weir/http/impl/chunk_decoder.ipp>
 #include <weir/http/impl/client_address.ipp>
@@ -23,9 +25,12 @@
 #include <weir/http/impl/json_number_reader.ipp>
 #include <weir/http/impl/json_pointer.ipp>
 #include <weir/http/impl/json_string.ipp>
+#include <weir/http/impl/jwk_set.ipp>
+#include <weir/http/impl/jwt.ipp>
 #include <weir/http/impl/problem.ipp>
 #include <weir/http/impl/rate_limit_fields.ipp>
 #include <weir/http/impl/usage_reader.ipp>
+#include <weir/http/impl/verified_cache.ipp>
 #include <weir/impl/error.ipp>
 #include <weir/impl/key.ipp>
 #include <weir/lock/impl/attempt.ipp>

@@ -84,6 +84,18 @@ constexpr char doctor_notes[] = R"(Examples:
 
 Exit codes: 0 healthy, 1 something needs attention, 2 Redis cannot be asked.)";
 
+constexpr char key_new_notes[] = R"(Example:
+  weir key new --user alice
+
+Put the entry into "keys" of the keys_file that the configuration names (identity, api_key), and give the key to its user:
+it is kept nowhere. Weir reads the file when it starts, and again on SIGHUP.)";
+
+constexpr char key_hash_notes[] = R"(Example:
+  weir key hash < key.txt
+
+Reads the key from standard input, up to the end of the line, and prints its SHA-256 as the keys_file has it. Only for keys
+that are random: what people think up can be guessed back from such a hash.)";
+
 constexpr char circuit_show_notes[] = R"(Example:
   weir circuit show api
 
@@ -350,6 +362,18 @@ void add_lock(CLI::App& parent, chosen& result) {
     add(lock_options::action::break_open, "break", "Take it from whoever holds it", lock_break_notes);
 }
 
+void add_key(CLI::App& parent, chosen& result) {
+    auto* app = parent.add_subcommand("key", "Make or hash API keys");
+    app->require_subcommand(1);
+    auto made = std::make_shared<key_new_options>();
+    add_command(*app, result, "new", "Make a random key, and its entry for the file of keys", made, key_new_notes)
+        ->add_option("--user", made->user, "Whose key it is")
+        ->type_name("U")
+        ->required();
+    add_command(*app, result, "hash", "Hash a key read from standard input", std::make_shared<key_hash_options>(),
+                key_hash_notes);
+}
+
 /// The words of CLI11's complaint, in one line.
 std::string complaint(CLI::ParseError const& error) {
     std::string text = error.what();
@@ -400,6 +424,7 @@ std::optional<invocation> parse_arguments(int argc, char const* const* argv) {
     add_doctor(app, result);
     add_circuit(app, result);
     add_lock(app, result);
+    add_key(app, result);
     try {
         app.parse(argc, argv);
     } catch (CLI::Success const& answer) { // --help and --version

@@ -18,5 +18,7 @@ int run_command(doctor_options const& options, bool json);
 int run_command(circuit_options const& options, bool json);
 int run_command(lock_run_options const& options, bool json);
 int run_command(lock_options const& options, bool json);
+int run_command(key_new_options const& options, bool json);
+int run_command(key_hash_options const& options, bool json);
 
 } // namespace weir::cli

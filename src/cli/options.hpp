@@ -82,6 +82,12 @@ struct doctor_options {
     std::string redis;
 };
 
+struct key_new_options {
+    std::string user;
+};
+
+struct key_hash_options {};
+
 struct circuit_options {
     enum class action { list, show, set };
     action what = action::list;
@@ -124,7 +130,7 @@ struct lock_options {
 using command_options =
     std::variant<serve_options, demo_options, check_options, limit_peek_options, limit_reset_options,
                  limit_refund_options, config_check_options, config_show_options, doctor_options, circuit_options,
-                 lock_run_options, lock_options>;
+                 lock_run_options, lock_options, key_new_options, key_hash_options>;
 
 /// A command and how to answer.
 struct invocation {

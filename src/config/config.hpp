@@ -2,7 +2,9 @@
 
 #include <weir/circuit/settings.hpp>
 #include <weir/detail/config.hpp>
+#include <weir/http/api_keys.hpp>
 #include <weir/http/json_pointer.hpp>
+#include <weir/http/jwt.hpp>
 #include <weir/rate_limit/rule.hpp>
 #include <weir/redis/url.hpp>
 
@@ -11,6 +13,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <variant>
@@ -87,17 +90,25 @@ struct decision_settings {
 
 /// One way to learn who asks; the first that finds something wins.
 struct identity_source {
-    enum class type { header, ip };
+    enum class type { header, ip, api_key, jwt };
     type from = type::ip;
-    /// Lower case, for `header`.
-    std::string header;
+    /// Lower case, for all but `ip`.
+    std::string header = {};
+    /// For `api_key` and `jwt`: who is found by no source up to this one is refused.
+    bool required = false;
+    /// The file of `keys` or `tokens`, as it was written.
+    std::string file = {};
+    std::shared_ptr<http::api_keys const> keys = {};
+    std::shared_ptr<http::jwt_verifier const> tokens = {};
+    /// Of `tokens`.
+    http::jwt_rules rules = {};
 };
 
 /// Which part of the identity makes the user of a rule.
 struct per_part {
-    enum class type { user, ip, header, everyone };
+    enum class type { user, ip, header, attribute, everyone };
     type from = type::user;
-    /// Lower case, for `header`.
+    /// Lower case, for `header`; the name of an `attribute`.
     std::string header;
 };
 

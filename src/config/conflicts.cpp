@@ -314,7 +314,13 @@ void check_identity(config const& value, std::vector<issue>& issues) {
                                   "never reached: \"ip\" before it always finds something"});
                 break;
             }
-            if (value.identity[i].from == value.identity[j].from &&
+            if (value.identity[j].required) {
+                issues.push_back({severity::error, at("identity", i), 0, 0,
+                                  "never reached: /identity/" + std::to_string(j) +
+                                      " is required, and refuses whom it does not find"});
+                break;
+            }
+            if (value.identity[i].from == value.identity[j].from && value.identity[i].file == value.identity[j].file &&
                 value.identity[i].header == value.identity[j].header && !value.identity[i].header.empty()) {
                 issues.push_back(
                     {severity::error, at("identity", i), 0, 0, "the same source as /identity/" + std::to_string(j)});

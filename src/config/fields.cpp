@@ -1,6 +1,7 @@
 #include "config/fields.hpp"
 
 #include "config/circuit_fields.hpp"
+#include "config/identity_fields.hpp"
 #include "config/limit_fields.hpp"
 #include "config/upstream_fields.hpp"
 
@@ -156,38 +157,6 @@ void read_redis(reader& in, node const& v, config& out) {
         in.error(v, "\"mode\": \"sentinel\" wants to know who watches: \"sentinels\": [\"HOST:26379\"]");
     if (!redis.nodes.empty())
         in.error(v, "nodes is for \"mode\": \"cluster\"; sentinels are named in \"sentinels\"");
-}
-
-// --- identity --------------------------------------------------------------------------------------------
-
-constexpr std::array identity_fields{
-    field<identity_source>{"header",
-                           [](reader& in, node const& v, identity_source& out) {
-                               out.from = identity_source::type::header;
-                               set_parsed(in, v, out.header, parse_field_name);
-                           },
-                           presence::required},
-};
-
-void read_identity_source(reader& in, node const& v, identity_source& out) {
-    out.from = identity_source::type::header; // without a name: what cannot be read must not seem to be "ip"
-    if (v.is_object()) {
-        for (std::string_view later : {"jwt", "api_key"}) {
-            if (auto const* found = find_member(v, later)) {
-                reader::step into(in, later);
-                return in.error(*found, "not supported by this version: let something in front of weir verify it and "
-                                        "pass the user on in a header field");
-            }
-        }
-        return read_object(in, v, out, identity_fields);
-    }
-    if (!v.is_string())
-        return in.wrong_type(v, "\"ip\" or {\"header\": NAME}");
-    auto text = read_text(in, v);
-    if (text && *text == "ip")
-        out.from = identity_source::type::ip;
-    else if (text)
-        in.error(v, "unknown value \"" + *text + "\": write \"ip\" or {\"header\": \"" + *text + "\"}");
 }
 
 // --- routes ---------------------------------------------------------------------------------------------------------
@@ -405,11 +374,11 @@ std::vector<object_fields> describe_fields() {
         describe("admin", admin_fields),
         describe("decision", decision_fields),
         describe("redis", redis_fields),
-        describe("identity", identity_fields),
         describe("route", route_fields),
         describe("http", http_fields),
     };
-    for (auto* more : {&describe_limit_fields, &describe_circuit_fields, &describe_upstream_fields})
+    for (auto* more :
+         {&describe_identity_fields, &describe_limit_fields, &describe_circuit_fields, &describe_upstream_fields})
         for (auto& each : more())
             all.push_back(std::move(each));
     return all;

@@ -2,11 +2,8 @@
 
 #include "config/conflicts.hpp"
 #include "config/fields.hpp"
-
-#include <cerrno>
-#include <cstring>
-#include <fstream>
-#include <sstream>
+#include "config/file.hpp"
+#include "config/values.hpp"
 
 namespace weir::config {
 namespace {
@@ -84,18 +81,12 @@ loaded load_text(std::string_view text) {
 }
 
 loaded load_file(std::string const& path) {
-    std::ifstream file(path, std::ios::binary);
-    if (!file)
-        return unreadable("cannot be opened: " + std::string(std::strerror(errno)));
     std::string text;
-    char block[65536];
-    while (file.read(block, sizeof block) || file.gcount() > 0) {
-        text.append(block, static_cast<std::size_t>(file.gcount()));
-        if (text.size() > max_file_size)
-            return unreadable("larger than 16 MiB: not a configuration");
+    try {
+        text = read_file(path, max_file_size);
+    } catch (value_error const& e) {
+        return unreadable(e.what());
     }
-    if (file.bad() || !file.eof())
-        return unreadable("cannot be read: " + std::string(std::strerror(errno)));
     return load_text(text);
 }
 

@@ -49,7 +49,21 @@ json show_redis(redis_settings const& value) {
 json show_identity(identity_source const& value) {
     if (value.from == identity_source::type::ip)
         return "ip";
-    return {{"header", value.header}};
+    if (value.from == identity_source::type::header)
+        return {{"header", value.header}};
+    if (value.from == identity_source::type::api_key)
+        return {{"api_key", {{"header", value.header}, {"keys_file", value.file}, {"required", value.required}}}};
+    json shown{{"header", value.header}, {"jwks_file", value.file}, {"user", value.rules.user}};
+    auto const add = [&](char const* name, std::vector<std::string> const& list) {
+        if (!list.empty())
+            shown[name] = list;
+    };
+    add("issuer", value.rules.issuers);
+    add("audience", value.rules.audiences);
+    add("attributes", value.rules.attributes);
+    shown["leeway"] = format_duration(value.rules.leeway);
+    shown["required"] = value.required;
+    return {{"jwt", shown}};
 }
 
 json show_override(rule_override const& value) {

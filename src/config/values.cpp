@@ -28,10 +28,6 @@ std::string lower_case(std::string_view text) {
     return lower;
 }
 
-[[noreturn]] void refuse_unsupported(std::string_view text) {
-    throw value_error(in_quotes(text) + " is not supported by this version");
-}
-
 struct unit {
     std::string_view name;
     std::uint64_t factor;
@@ -357,9 +353,10 @@ per_part parse_per(std::string_view text) {
         return {per_part::type::everyone, {}};
     if (text.starts_with("header:"))
         return {per_part::type::header, parse_field_name(text.substr(7))};
-    if (text == "api_key" || text.starts_with("jwt:"))
-        refuse_unsupported(text);
-    throw value_error("unknown value " + in_quotes(text) + suggest_name(text, {"user", "ip", "*", "header:NAME"}));
+    if (text.starts_with("attribute:") && http::is_identity_text(text.substr(10)))
+        return {per_part::type::attribute, std::string(text.substr(10))};
+    throw value_error("unknown value " + in_quotes(text) +
+                      suggest_name(text, {"user", "ip", "*", "header:NAME", "attribute:NAME"}));
 }
 
 balance parse_balance(std::string_view text) { return parse_word(text, balances); }
@@ -395,6 +392,8 @@ std::string format_per(per_part const& value) {
         return "ip";
     case per_part::type::header:
         return "header:" + value.header;
+    case per_part::type::attribute:
+        return "attribute:" + value.header;
     case per_part::type::everyone:
         break;
     }

@@ -71,7 +71,7 @@ std::string format_network(network const& value);
 /// A header field's name (RFC 9110 section 5.1), lower-cased.
 std::string parse_field_name(std::string_view text);
 
-/// "user", "ip", "header:x-team", "*".
+/// "user", "ip", "header:x-team", "attribute:team", "*".
 per_part parse_per(std::string_view text);
 
 std::string format_per(per_part const& value);

@@ -71,24 +71,18 @@ awaitable<bool> admission::decide(exchange& x, http::client_address const& clien
     co_return x.decision.allowed;
 }
 
-std::string_view admission::identify(exchange const& x, http::client_address const& client) const noexcept {
-    for (auto const& source : config_.identity) {
-        if (source.from == config::identity_source::type::ip)
-            break;
-        if (auto const value = value_of(x, source.header); !value.empty())
-            return value;
-    }
-    return client.key;
-}
-
 key_part admission::user_of(config::limit const& limit, exchange const& x, http::client_address const& client,
                             std::string& composed) const {
     auto const text_of = [&](config::per_part const& part) -> std::string_view {
         if (part.from == config::per_part::type::user)
-            return identify(x, client);
+            return x.user;
         if (part.from == config::per_part::type::header)
             if (auto const value = value_of(x, part.header); !value.empty())
                 return value;
+        if (part.from == config::per_part::type::attribute)
+            for (auto const& [name, value] : x.attributes)
+                if (name == part.header)
+                    return value;
         return client.key;
     };
     using type = config::per_part::type;
@@ -98,7 +92,8 @@ key_part admission::user_of(config::limit const& limit, exchange const& x, http:
     for (auto const& part : limit.per) {
         if (part.from == type::everyone)
             continue;
-        // No field value holds a line feed, so that no two different lists of parts join to one text.
+        // No field value and no verified text holds a line feed, so that no two different lists of parts join to one
+        // text.
         if (!composed.empty())
             composed += '\n';
         composed += text_of(part);

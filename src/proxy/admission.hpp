@@ -17,8 +17,8 @@ namespace weir::proxy {
 
 struct services;
 
-/// Decides whether a request may pass: who asks, which limits of its route that concerns, one round trip to Redis for
-/// all of them, and what the client is told. What it holds meanwhile is renewed, and given back at its end.
+/// Decides whether a request may pass: which limits of its route it concerns, one round trip to Redis for all of them,
+/// and what the client is told. What it holds meanwhile is renewed, and given back at its end.
 ///
 /// Belongs to its worker's thread.
 class admission {
@@ -36,7 +36,7 @@ public:
 
     /// Fills `x.decision`, `x.limit_fields` and `x.admission_time`; a route without limits admits at once. False when
     /// the request is refused: then `x.status` is 403, 429 or 503 and `x.detail` says why.
-    /// Precondition: `x.route` is a route, `x.target` and `x.request` are complete.
+    /// Precondition: `x.route` is a route, `x.target` and `x.request` are complete, `x.user` says who asks.
     /// Where the request is `served` here, the cost that its response will say is reserved, and finish() must follow.
     awaitable<bool> decide(exchange& x, http::client_address const& client, bool served);
 
@@ -71,7 +71,6 @@ public:
     limiter& rules() noexcept { return limiter_; }
 
 private:
-    std::string_view identify(exchange const& x, http::client_address const& client) const noexcept;
     key_part user_of(config::limit const& limit, exchange const& x, http::client_address const& client,
                      std::string& composed) const;
     key_part endpoint_of(config::limit const& limit, exchange const& x) const noexcept;

@@ -171,6 +171,12 @@ void connection::find_client() {
     client_known_ = true;
 }
 
+bool connection::identify() {
+    auto& x = *exchange_;
+    bool const wanted = services_->who.required() || !services_->config.routes[x.route].limits.empty();
+    return !wanted || services_->who.identify(x, client_address_);
+}
+
 awaitable<bool> connection::skip_body() {
     auto& x = *exchange_;
     if (!x.keep_alive || x.request.framing == http::body_framing::none)

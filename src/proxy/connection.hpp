@@ -55,6 +55,9 @@ protected:
     /// Answers the request whose head is in the exchange; true: another one may follow.
     virtual awaitable<bool> serve() = 0;
 
+    /// Finds who asks, where the route of the request or the configuration wants to know; false: it is refused, see
+    /// `identifier::identify`. Precondition: the request has a route.
+    bool identify();
     /// Answers with a problem document; true: another request may follow. Precondition: nothing was answered.
     awaitable<bool> refuse(verdict why, bool keep_alive);
     /// Sets the status of the exchange, and gives the head of an answer of our own.

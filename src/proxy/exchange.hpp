@@ -41,6 +41,11 @@ struct exchange {
     /// Index into the routes, or `router::none`.
     std::size_t route = 0;
     std::string request_id;
+    /// Who asks, as the limits count; into the request, the connection or `verified_user`. Set where it is wanted.
+    std::string_view user;
+    /// Who asks, and what else is known of him, where a key or token said so.
+    std::string verified_user;
+    std::vector<std::pair<std::string, std::string>> attributes;
     /// The head sent to the upstream; kept for a second try on a fresh connection.
     std::string upstream_head;
     /// The head, or the whole answer, sent to the client.
@@ -101,6 +106,8 @@ struct exchange {
         up.release();
         down.release();
         request_id.clear();
+        user = {};
+        attributes.clear();
         limit_fields.clear();
         decision.rules.clear();
         decision.allowed = false;

@@ -19,7 +19,7 @@ awaitable<bool> proxied_connection::serve() {
         bool const keep = known_end && co_await skip_body();
         co_return co_await refuse(why, keep);
     }
-    if (services_->admission && !co_await services_->admission->decide(x, client_address_, true)) {
+    if (!identify() || (services_->admission && !co_await services_->admission->decide(x, client_address_, true))) {
         bool const keep = co_await skip_body();
         co_return co_await refuse({x.status}, keep);
     }

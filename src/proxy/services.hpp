@@ -7,6 +7,7 @@
 #include "proxy/circuits.hpp"
 #include "proxy/deadline_wheel.hpp"
 #include "proxy/exchange.hpp"
+#include "proxy/identifier.hpp"
 #include "proxy/ids.hpp"
 #include "proxy/router.hpp"
 #include "proxy/upstream.hpp"
@@ -99,7 +100,8 @@ struct services : boost::intrusive_ref_counter<services, boost::sp_adl_block::th
         , blocks(parts.blocks)
         , ids(parts.ids)
         , date(parts.date)
-        , draining(parts.draining) {}
+        , draining(parts.draining)
+        , who(config) {}
 
     std::shared_ptr<edition const> const whole;
     config::config const& config;
@@ -113,6 +115,7 @@ struct services : boost::intrusive_ref_counter<services, boost::sp_adl_block::th
     bool const& draining;
     /// None where no limit is configured.
     std::optional<proxy::admission> admission;
+    identifier who;
     /// As many as `config.upstreams`, in their order.
     std::vector<std::unique_ptr<upstream>> upstreams;
 

@@ -56,7 +56,8 @@ awaitable<bool> service_connection::authorize(std::string_view query) {
     bool const keep = co_await skip_body();
     bool const known = query.empty() || query == "?refusal=403";
     verdict why = known ? find_route() : verdict{400, "the one query known here is refusal=403"};
-    if (why.status == 0 && services_->admission && !co_await services_->admission->decide(x, client_address_, false))
+    if (why.status == 0 &&
+        (!identify() || (services_->admission && !co_await services_->admission->decide(x, client_address_, false))))
         why.status = x.status;
     if (why.status == 0)
         co_return co_await answer({}, {}, keep);
