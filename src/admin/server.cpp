@@ -1,10 +1,12 @@
 #include "admin/server.hpp"
 
+#include "admin/dashboard.hpp"
 #include "config/values.hpp"
 #include "proxy/bearer.hpp"
 
 #include <weir/http/problem.hpp>
 
+#include <boost/algorithm/string/join.hpp>
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/co_spawn.hpp>
@@ -14,10 +16,14 @@
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/beast/core.hpp>
 #include <boost/beast/http.hpp>
+#include <boost/url/authority_view.hpp>
+#include <boost/url/parse.hpp>
 #include <nlohmann/json.hpp>
 #include <prometheus/text_serializer.h>
 
+#include <algorithm>
 #include <csignal>
+#include <iterator>
 #include <thread>
 
 namespace weir::admin {
@@ -60,6 +66,27 @@ response problem(request const& to, bhttp::status status, std::string_view detai
     return answer(to, status, http::problem_content_type, body + '\n');
 }
 
+std::string_view view(beast::string_view text) noexcept { return {text.data(), text.size()}; }
+
+/// Whether `host[:port]` is an address or localhost, and no name that somebody else may have pointed at this host.
+bool names_this_host(std::string_view authority) {
+    auto const parsed = boost::urls::parse_authority({authority.data(), authority.size()});
+    if (!parsed)
+        return false;
+    return parsed->host_type() == boost::urls::host_type::ipv4 || parsed->host_type() == boost::urls::host_type::ipv6 ||
+           beast::iequals(parsed->host(), "localhost");
+}
+
+/// By what browsers say of a request, and pages cannot change (Fetch Metadata; RFC 6454).
+bool is_from_another_site(request const& asked) {
+    auto const site = view(asked["Sec-Fetch-Site"]);
+    if (!site.empty() && site != "same-origin" && site != "none")
+        return true;
+    auto const origin = view(asked[bhttp::field::origin]);
+    return !origin.empty() && origin != "http://" + std::string(view(asked[bhttp::field::host])) &&
+           origin != "https://" + std::string(view(asked[bhttp::field::host]));
+}
+
 /// A thread without signals: they belong to the thread that waits for them.
 std::thread quiet_thread(asio::io_context& io) {
     sigset_t all, before;
@@ -78,6 +105,8 @@ public:
         : options_(std::move(options))
         , acceptor_(io_) {
         listen();
+        if (options_.live)
+            live_ = options_.live(io_);
         asio::co_spawn(io_, accept(), asio::detached);
         thread_ = quiet_thread(io_);
     }
@@ -132,7 +161,7 @@ private:
             stream.expires_after(patience);
             if (auto [ec, n] = co_await bhttp::async_read(stream, buffer, parser, result); ec)
                 break;
-            auto made = respond(parser.get());
+            auto made = co_await respond(parser.get());
             stream.expires_after(patience);
             if (auto [ec, n] = co_await bhttp::async_write(stream, made, result); ec)
                 break;
@@ -142,39 +171,101 @@ private:
         stream.socket().shutdown(tcp::socket::shutdown_send, ignored);
     }
 
-    response respond(request const& asked) const {
-        auto made = route(asked);
+    asio::awaitable<response> respond(request const& asked) const {
+        auto made = co_await route(asked);
+        made.set("X-Content-Type-Options", "nosniff");
         if (asked.method() == bhttp::verb::head)
             made.body().clear(); // Content-Length stays what GET would say
+        co_return made;
+    }
+
+    asio::awaitable<response> route(request const& asked) const {
+        auto const target = view(asked.target());
+        auto const path = target.substr(0, target.find('?'));
+        if (path.starts_with("/v1/"))
+            co_return co_await call(asked, target);
+        bool const known = path == "/" || path == "/metrics" || path == "/healthz" || path == "/readyz";
+        if (!known)
+            co_return problem(asked, bhttp::status::not_found, "known here: " + known_paths());
+        if (asked.method() != bhttp::verb::get && asked.method() != bhttp::verb::head)
+            co_return wrong_method(asked, "GET, HEAD");
+        if (path == "/")
+            co_return show_dashboard(asked);
+        if (path == "/healthz")
+            co_return answer(asked, bhttp::status::ok, "text/plain; charset=utf-8", "ok\n");
+        if (path == "/readyz")
+            co_return readiness(asked);
+        co_return allowed(asked) ? metrics(asked) : unauthorized(asked);
+    }
+
+    static response show_dashboard(request const& asked) {
+        auto const& page = dashboard();
+        auto made = answer(asked, bhttp::status::ok, "text/html; charset=utf-8", std::string(page.document));
+        made.set("Content-Security-Policy", page.policy);
+        made.set("Referrer-Policy", "no-referrer");
+        made.set("X-Frame-Options", "DENY");
         return made;
     }
 
-    response route(request const& asked) const {
-        std::string_view path{asked.target().data(), asked.target().size()};
-        path = path.substr(0, path.find('?'));
-        bool const known = path == "/metrics" || path == "/healthz" || path == "/readyz";
-        if (!known)
-            return problem(asked, bhttp::status::not_found, "known here: /metrics, /healthz, /readyz");
-        if (asked.method() != bhttp::verb::get && asked.method() != bhttp::verb::head) {
-            auto made = problem(asked, bhttp::status::method_not_allowed, "only GET and HEAD are answered here");
-            made.set(bhttp::field::allow, "GET, HEAD");
-            return made;
+    std::string known_paths() const {
+        std::string all = "/, /metrics, /healthz, /readyz";
+        for (auto const& each : live_.api)
+            all += ", /v1/" + each.name;
+        return all;
+    }
+
+    asio::awaitable<response> call(request const& asked, std::string_view target) const {
+        if (!allowed(asked))
+            co_return unauthorized(asked);
+        if (options_.token.empty() && !names_this_host(view(asked[bhttp::field::host])))
+            co_return problem(asked, bhttp::status::misdirected_request,
+                              "without a token this side is called by an address or as localhost");
+        auto question = parse_api_target(target);
+        if (!question)
+            co_return problem(asked, bhttp::status::bad_request, "the target is malformed");
+        auto const found = std::find_if(live_.api.begin(), live_.api.end(),
+                                        [&](auto const& each) { return each.name == question->path.front(); });
+        if (found == live_.api.end())
+            co_return problem(asked, bhttp::status::not_found, "known here: " + known_paths());
+        question->method = asked.method() == bhttp::verb::head ? "GET" : std::string(asked.method_string());
+        question->body = asked.body();
+        auto const& methods = found->methods;
+        if (std::find(methods.begin(), methods.end(), question->method) == methods.end())
+            co_return wrong_method(asked, boost::algorithm::join(methods, ", "));
+        if (question->method != "GET" && is_from_another_site(asked))
+            co_return problem(asked, bhttp::status::forbidden, "a page of another site may change nothing here");
+        co_return co_await run(asked, *found, *question);
+    }
+
+    static asio::awaitable<response> run(request const& asked, api_resource const& resource,
+                                         api_request const& question) {
+        api_answer said;
+        try {
+            said = co_await resource.answer(question);
+        } catch (std::exception const& e) {
+            said = refused(500, e.what());
         }
-        if (path == "/healthz")
-            return answer(asked, bhttp::status::ok, "text/plain; charset=utf-8", "ok\n");
-        if (path == "/readyz")
-            return readiness(asked);
-        if (!allowed(asked)) {
-            auto made = problem(asked, bhttp::status::unauthorized, "send Authorization: Bearer with the admin token");
-            made.set(bhttp::field::www_authenticate, "Bearer");
-            return made;
-        }
-        return metrics(asked);
+        auto const status = bhttp::int_to_status(said.status);
+        if (!said.detail.empty())
+            co_return problem(asked, status, said.detail);
+        co_return answer(asked, status, "application/json",
+                         said.body.dump(-1, ' ', false, json::error_handler_t::replace) + '\n');
+    }
+
+    static response wrong_method(request const& asked, std::string const& methods) {
+        auto made = problem(asked, bhttp::status::method_not_allowed, "only " + methods + " are answered here");
+        made.set(bhttp::field::allow, methods);
+        return made;
+    }
+
+    static response unauthorized(request const& asked) {
+        auto made = problem(asked, bhttp::status::unauthorized, "send Authorization: Bearer with the admin token");
+        made.set(bhttp::field::www_authenticate, "Bearer");
+        return made;
     }
 
     bool allowed(request const& asked) const {
-        auto const field = asked[bhttp::field::authorization];
-        return proxy::bears_token({field.data(), field.size()}, options_.token);
+        return proxy::bears_token(view(asked[bhttp::field::authorization]), options_.token);
     }
 
     response readiness(request const& asked) const {
@@ -191,10 +282,11 @@ private:
 
     response metrics(request const& asked) const {
         std::vector<prometheus::MetricFamily> all;
-        for (auto const& each : options_.metrics) {
-            auto families = each->Collect();
-            all.insert(all.end(), std::make_move_iterator(families.begin()), std::make_move_iterator(families.end()));
-        }
+        for (auto const* some : {&options_.metrics, &live_.metrics})
+            for (auto const& each : *some) {
+                auto families = each->Collect();
+                std::move(families.begin(), families.end(), std::back_inserter(all));
+            }
         return answer(asked, bhttp::status::ok, "text/plain; version=0.0.4; charset=utf-8",
                       prometheus::TextSerializer{}.Serialize(all));
     }
@@ -203,6 +295,7 @@ private:
     asio::io_context io_{1};
     tcp::acceptor acceptor_;
     tcp::endpoint endpoint_;
+    live_parts live_;
     std::size_t connections_ = 0;
     std::thread thread_;
 };

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "admin/api.hpp"
 #include "config/config.hpp"
 
 #include <boost/asio/ip/tcp.hpp>
@@ -34,6 +35,13 @@ struct condition {
     std::string detail;
 };
 
+/// What runs on the server's loop, destroyed before it.
+struct live_parts {
+    std::vector<std::shared_ptr<void>> kept;
+    std::vector<std::shared_ptr<prometheus::Collectable>> metrics;
+    std::vector<api_resource> api;
+};
+
 struct server_options {
     config::endpoint address;
     /// What `Authorization: Bearer` must carry for everything but /healthz and /readyz, which tell no more than that;
@@ -42,10 +50,16 @@ struct server_options {
     std::vector<std::shared_ptr<prometheus::Collectable>> metrics;
     /// Asked at each /readyz, on the server's thread.
     std::function<std::vector<condition>()> readiness;
+    /// Makes what lives on the server's own loop; called once, before it runs. None: no API.
+    std::function<live_parts(asio::io_context&)> live;
 };
 
-/// The admin side: /metrics, /healthz, /readyz, on a thread of its own, so that neither a scrape nor a slow reader is
-/// in the way of a request.
+/// The admin side: the dashboard at /, /metrics, /healthz, /readyz and the API under /v1/, on a thread of its own, so
+/// that neither a scrape nor a slow reader is in the way of a request.
+///
+/// Where it has no token, a web page in the browser of somebody on this host could reach it. So the API answers then
+/// only who calls it by an address or as localhost (a name could be rebound to it), and never changes anything for a
+/// request that a browser says comes from another site.
 ///
 /// Thread safety: distinct objects: safe; shared objects: unsafe.
 class server {

@@ -1,8 +1,9 @@
 #pragma once
 
+#include "admin/redis_info.hpp"
+
 #include <chrono>
 #include <cstdint>
-#include <map>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -24,9 +25,8 @@ struct finding {
 
 std::string_view to_string(finding::level value) noexcept;
 
-/// The fields of INFO's reply.
-using info_fields = std::map<std::string, std::string, std::less<>>;
-info_fields parse_info(std::string_view text);
+using admin::info_fields;
+using admin::parse_info;
 
 /// Version, role, memory, eviction, persistence, clients, from INFO of a server that is spoken to as a node of a
 /// cluster or alone.

@@ -120,20 +120,6 @@ std::string_view to_string(finding::level value) noexcept {
     return "problem";
 }
 
-info_fields parse_info(std::string_view text) {
-    info_fields fields;
-    while (!text.empty()) {
-        auto line = text.substr(0, text.find('\n'));
-        text.remove_prefix(std::min(text.size(), line.size() + 1));
-        if (line.ends_with('\r'))
-            line.remove_suffix(1);
-        auto colon = line.find(':');
-        if (colon != line.npos && !line.starts_with('#'))
-            fields.emplace(line.substr(0, colon), line.substr(colon + 1));
-    }
-    return fields;
-}
-
 std::vector<finding> judge_info(info_fields const& info, bool as_cluster) {
     return {judge_version(info),  judge_role(info, as_cluster), judge_memory(info),
             judge_eviction(info), judge_persistence(info),      judge_clients(info)};

@@ -56,7 +56,7 @@ awaitable<bool> admission::decide(exchange& x, http::client_address const& clien
         x.detail = "the limits could not be asked: " + ec.message();
         co_return false;
     }
-    count(limits, x.decision);
+    count(limits, std::span{x.charges}.first(n), x.decision);
     if (x.decision.refused_by_list()) {
         // Nothing was asked of the other limits, so that there is nothing to tell of them.
         x.status = 403;
@@ -124,12 +124,14 @@ std::uint64_t admission::cost_of(config::limit const& limit, exchange const& x) 
     return valid ? cost : limit.cost;
 }
 
-void admission::count(std::span<std::size_t const> limits, decision const& made) noexcept {
+void admission::count(std::span<std::size_t const> limits, std::span<charge const> charges, decision const& made) {
     for (std::size_t i = 0; i < made.rules.size(); ++i) {
         auto const& one = made.rules[i];
         bool const unasked = !made.allowed && one.listed && one.allowed; // another had refused before
-        if (!unasked)
-            counts_.rules[limits[i]].decisions[one.outcome].increment();
+        if (unasked)
+            continue;
+        counts_.rules[limits[i]].decisions[one.outcome].increment();
+        hot_.add(charges[i], !one.allowed);
     }
 }
 

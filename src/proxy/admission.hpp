@@ -3,6 +3,7 @@
 #include "config/config.hpp"
 #include "proxy/exchange.hpp"
 #include "proxy/ids.hpp"
+#include "proxy/insight.hpp"
 #include "proxy/io.hpp"
 
 #include <weir/http/client_address.hpp>
@@ -24,11 +25,12 @@ struct services;
 class admission {
 public:
     /// All arguments must outlive the admission.
-    admission(config::config const& config, limiter& rules, metrics::worker_block& counts, deadline_wheel& wheel,
-              id_source& ids) noexcept
+    admission(config::config const& config, limiter& rules, metrics::worker_block& counts, hot_keys& hot,
+              deadline_wheel& wheel, id_source& ids) noexcept
         : config_(config)
         , limiter_(rules)
         , counts_(counts)
+        , hot_(hot)
         , wheel_(wheel)
         , ids_(ids) {}
     admission(admission const&) = delete;
@@ -60,8 +62,9 @@ public:
         finishing_ = &finishing;
     }
 
-    /// Counts what was decided in the metrics. `limits` are indices into the configuration's, one a rule of `made`.
-    void count(std::span<std::size_t const> limits, decision const& made) noexcept;
+    /// Counts what was decided in the metrics, and who asked. `limits` are indices into the configuration's, one a rule
+    /// of `made` and of `charges`.
+    void count(std::span<std::size_t const> limits, std::span<charge const> charges, decision const& made);
 
     /// The same for units of a cost that is known afterwards.
     void count_cost(std::size_t limit, metrics::cost_kind what, std::uint64_t units) noexcept {
@@ -84,6 +87,7 @@ private:
     config::config const& config_;
     limiter& limiter_;
     metrics::worker_block& counts_;
+    hot_keys& hot_;
     deadline_wheel& wheel_;
     id_source& ids_;
     services* owner_ = nullptr;

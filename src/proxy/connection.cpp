@@ -27,6 +27,20 @@ std::size_t name_violated(exchange const& x, std::span<std::string_view> out) no
     return n;
 }
 
+/// Nothing: the answer was none of unknown length.
+std::optional<metrics::stream_outcome> stream_outcome_of(exchange const& x) noexcept {
+    using metrics::stream_outcome;
+    using metrics::upstream_error;
+    auto const framing = x.response.framing;
+    if (!x.answered || (framing != http::body_framing::chunked && framing != http::body_framing::until_close))
+        return {};
+    if (x.upstream_error == upstream_error::idle_timeout)
+        return stream_outcome::idle_timeout;
+    if (x.upstream_error)
+        return stream_outcome::cut_short;
+    return x.cut_off ? stream_outcome::client_gone : stream_outcome::complete;
+}
+
 asio::ip::address unmapped(asio::ip::address const& address) {
     if (address.is_v6() && address.to_v6().is_v4_mapped())
         return asio::ip::make_address_v4(asio::ip::v4_mapped, address.to_v6());
@@ -118,9 +132,13 @@ void connection::record() {
         counts.upstreams[x.upstream_index].duration.observe(x.upstream_time);
         if (x.first_byte != boot_clock::time_point{})
             route.time_to_first_byte.observe(x.first_byte - x.started);
+        if (auto const outcome = stream_outcome_of(x))
+            route.streams[*outcome].increment();
     }
     if (client_address_.key.empty())
         client_address_.key = peer_text_;
+    if (known && !x.detail.empty())
+        services_->known.refusals.add(x, client_address_.key, services_->config.routes[x.route]);
     services_->log.add(x, client_address_.key,
                        known ? std::string_view{services_->config.routes[x.route].name} : std::string_view{});
 }

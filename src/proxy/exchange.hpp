@@ -79,6 +79,8 @@ struct exchange {
     bool keep_alive = false;
     /// Bytes of an answer may have reached the client: no other answer can be given any more.
     bool answered = false;
+    /// The client left before the end of the answer.
+    bool cut_off = false;
 
     // For the log and the metrics.
     unsigned status = 0;
@@ -119,7 +121,7 @@ struct exchange {
         upstream_error.reset();
         target.path.clear();
         target.key.clear();
-        keep_alive = answered = sent = false;
+        keep_alive = answered = sent = cut_off = false;
         used = 0;
         surplus = {};
         status = 0;

@@ -130,6 +130,7 @@ awaitable<bool> proxied_connection::conclude(forwarder& way, forward_outcome out
     case result::stale:
     case result::again:
         unread_ = false;
+        x.cut_off = true;
         if (x.status == 0)
             x.status = client_closed;
         break;

@@ -4,6 +4,7 @@
 #include "proxy/worker.hpp"
 
 #include <atomic>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -84,6 +85,16 @@ public:
     /// at once: wait() returns when all is done.
     void begin_drain(std::chrono::milliseconds deadline);
     std::shared_ptr<metrics::registry> const& counters() const noexcept { return shared_.metrics; }
+
+    /// Where the limits are kept, as the options said, and what decides while that is away.
+    redis::client_options const& redis() const noexcept { return options_.redis; }
+    std::shared_ptr<local_engine> const& local() const noexcept { return shared_.local; }
+
+    std::size_t workers() const noexcept { return workers_.size(); }
+    /// Has a worker tell what it knows, on its thread, some time later; never, if it has ended. After start().
+    void ask(std::size_t worker, std::function<void(insight const&)> question) const {
+        workers_[worker]->ask(std::move(question));
+    }
 
     bool draining() const noexcept { return draining_.load(std::memory_order_relaxed); }
 

@@ -9,6 +9,7 @@
 #include "proxy/exchange.hpp"
 #include "proxy/identifier.hpp"
 #include "proxy/ids.hpp"
+#include "proxy/insight.hpp"
 #include "proxy/router.hpp"
 #include "proxy/upstream.hpp"
 
@@ -65,6 +66,7 @@ struct worker_parts {
     bool draining = false;
     /// Requests of which Redis has yet to hear that they have ended.
     std::size_t finishing = 0;
+    insight known;
     /// What requests that begin now are served with.
     services_ptr now;
 
@@ -101,7 +103,8 @@ struct services : boost::intrusive_ref_counter<services, boost::sp_adl_block::th
         , ids(parts.ids)
         , date(parts.date)
         , draining(parts.draining)
-        , who(config) {}
+        , who(config)
+        , known(parts.known) {}
 
     std::shared_ptr<edition const> const whole;
     config::config const& config;
@@ -116,6 +119,7 @@ struct services : boost::intrusive_ref_counter<services, boost::sp_adl_block::th
     /// None where no limit is configured.
     std::optional<proxy::admission> admission;
     identifier who;
+    insight& known;
     /// As many as `config.upstreams`, in their order.
     std::vector<std::unique_ptr<upstream>> upstreams;
 

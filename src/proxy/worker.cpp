@@ -105,7 +105,7 @@ services_ptr worker::make_services(std::shared_ptr<edition const> e) {
             each.target_circuits.push_back(circuits_->get(plan, c, counts));
     }
     if (limiter_ && !config.limits.empty())
-        made->admission.emplace(config, *limiter_, counts, parts_.wheel, parts_.ids);
+        made->admission.emplace(config, *limiter_, counts, parts_.known.hot, parts_.wheel, parts_.ids);
     if (made->admission)
         made->admission->belong_to(*made, parts_.finishing);
     return made;
@@ -146,6 +146,10 @@ void worker::stop() {
         close_acceptors();
         abort_connections();
     });
+}
+
+void worker::ask(std::function<void(insight const&)> question) {
+    asio::post(io_, [this, question = std::move(question)] { question(parts_.known); });
 }
 
 void worker::close_acceptors() {
@@ -216,6 +220,7 @@ awaitable<void> worker::tick_loop() {
         auto const now = boot_clock::now();
         parts_.wheel.advance(now);
         parts_.log.flush();
+        parts_.known.hot.tick(now);
         if (redis_)
             redis_metrics_.update(redis_->stats());
         update_date();

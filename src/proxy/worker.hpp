@@ -55,6 +55,9 @@ public:
     /// Breaks everything off and ends run(). Any thread.
     void stop();
 
+    /// Has the worker's thread tell what it knows; never, if it has ended. Any thread.
+    void ask(std::function<void(insight const&)> question);
+
 private:
     using timer =
         asio::basic_waitable_timer<std::chrono::steady_clock, asio::wait_traits<std::chrono::steady_clock>, executor>;

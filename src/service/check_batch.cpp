@@ -133,7 +133,7 @@ void check_batch::count(proxy::admission& in) const {
         if (each.error)
             continue;
         if (what_ != question::settle)
-            in.count(each.limits, each.decision);
+            in.count(each.limits, each.charges, each.decision);
         for (std::size_t i = 0; i < each.limits.size(); ++i) {
             auto const cost = each.charges[i].cost;
             if (what_ == question::settle) {

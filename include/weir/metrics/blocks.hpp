@@ -45,6 +45,20 @@ inline constexpr std::array<std::string_view, 9> upstream_error_names{
     "resolve",      "connect", "connect_timeout", "first_byte_timeout", "idle_timeout", "closed_early", "cut_short",
     "bad_response", "tls"};
 
+/// `weir_stream_outcomes_total{outcome}`: how responses without a known length ended, server-sent events above all.
+enum class stream_outcome : std::uint8_t {
+    /// To the last chunk.
+    complete,
+    /// The client left before the end.
+    client_gone,
+    /// The upstream broke off.
+    cut_short,
+    /// The upstream said nothing for too long.
+    idle_timeout,
+};
+inline constexpr std::array<std::string_view, 4> stream_outcome_names{"complete", "client_gone", "cut_short",
+                                                                      "idle_timeout"};
+
 /// `weir_ratelimit_cost_total{kind}`: units of requests whose cost is known only afterwards.
 enum class cost_kind : std::uint8_t {
     /// Charged when the request was admitted, or extended.
@@ -75,6 +89,7 @@ struct route_block {
     histogram duration;
     /// From the first byte of the request to the first of the answer.
     histogram time_to_first_byte;
+    counter_by<stream_outcome, stream_outcome_names.size()> streams;
 };
 
 struct upstream_block {

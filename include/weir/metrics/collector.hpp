@@ -120,6 +120,15 @@ private:
         add_by_route(out, "weir_time_to_first_byte_seconds",
                      "From the first byte of a request to the first of the upstream's answer.",
                      &route_block::time_to_first_byte);
+        auto& streams =
+            start(out, "weir_stream_outcomes_total", "How responses of unknown length (streams) ended, by route.",
+                  prometheus::MetricType::Counter);
+        for (std::size_t r = 0; r < names.size(); ++r)
+            for (std::size_t o = 0; o < stream_outcome_names.size(); ++o)
+                add_counter(streams, {{"route", names[r]}, {"outcome", stream_outcome_names[o]}},
+                            [&](worker_block const& w) -> counter const& {
+                                return w.routes[r].streams[static_cast<stream_outcome>(o)];
+                            });
         add_gauge(start(out, "weir_requests_in_flight", "Requests whose answer is not complete.",
                         prometheus::MetricType::Gauge),
                   {}, [](worker_block const& w) -> gauge const& { return w.requests_in_flight; });

@@ -1,0 +1,81 @@
+#include "proxy/insight.hpp"
+
+#include <algorithm>
+
+namespace weir::proxy {
+namespace {
+
+/// Cut between characters of UTF-8.
+std::string_view cut(std::string_view text) noexcept {
+    if (text.size() <= max_remembered_text)
+        return text;
+    auto end = max_remembered_text;
+    while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xc0) == 0x80)
+        --end;
+    return text.substr(0, end);
+}
+
+std::string_view text_of(key_part part) noexcept { return part.is_any() ? std::string_view{"*"} : cut(part.text()); }
+
+std::uint64_t mix(std::uint64_t x) noexcept { // the finalizer of MurmurHash3
+    x = (x ^ (x >> 33)) * 0xff51afd7ed558ccdULL;
+    x = (x ^ (x >> 33)) * 0xc4ceb9fe1a85ec53ULL;
+    return x ^ (x >> 33);
+}
+
+/// Somebody who chooses users so that their hashes are equal has them shown as one: that much is theirs.
+std::uint64_t hash_of(charge const& asked) noexcept {
+    constexpr std::hash<std::string_view> hash;
+    return mix(hash(asked.user.text()) + mix(hash(asked.endpoint.text()) + mix(hash(asked.rule->name))));
+}
+
+} // namespace
+
+void hot_keys::add(charge const& asked, bool refused) {
+    present_.add(hash_of(asked), refused, [&](hot_key& key) {
+        key.rule = asked.rule->name;
+        key.user = text_of(asked.user);
+        key.endpoint = text_of(asked.endpoint);
+    });
+}
+
+void hot_keys::tick(boot_clock::time_point now) {
+    if (now - begun_ < span)
+        return;
+    std::swap(present_, before_);
+    present_.clear();
+    since_ = begun_;
+    begun_ = now;
+}
+
+void refusal_log::add(exchange const& x, std::string_view client, config::route const& route) {
+    if (records_.size() < capacity)
+        records_.emplace_back();
+    auto& record = records_[next_];
+    next_ = (next_ + 1) % capacity;
+    record.at = std::chrono::system_clock::now();
+    record.request_id = x.request_id;
+    record.client = cut(client);
+    record.method = cut(x.request.method);
+    record.path = cut(x.target.path);
+    record.detail = cut(x.detail);
+    record.status = x.status;
+    record.route = route.name;
+    record.error = x.decision.error;
+    record.rules_asked = std::min(x.decision.rules.size(), route.limits.size());
+    if (record.rules.size() < record.rules_asked)
+        record.rules.resize(record.rules_asked);
+    for (std::size_t i = 0; i < record.rules_asked; ++i) {
+        auto& rule = record.rules[i];
+        rule.name = x.charges[i].rule->name;
+        rule.algorithm = x.charges[i].rule->algorithm;
+        rule.shadow = x.charges[i].rule->shadow;
+        rule.user = text_of(x.charges[i].user);
+        rule.endpoint = text_of(x.charges[i].endpoint);
+        rule.cost = x.charges[i].cost;
+        rule.said = x.decision.rules[i];
+        rule.said.rule = nullptr;
+    }
+}
+
+} // namespace weir::proxy
