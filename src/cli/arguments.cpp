@@ -96,6 +96,22 @@ constexpr char key_hash_notes[] = R"(Example:
 Reads the key from standard input, up to the end of the line, and prints its SHA-256 as the keys_file has it. Only for keys
 that are random: what people think up can be guessed back from such a hash.)";
 
+constexpr char top_notes[] = R"(Examples:
+  weir top                                   the instance on this host, each second, until Ctrl-C
+  weir top --admin 10.0.0.7:9900             WEIR_ADMIN_TOKEN holds its token
+  weir top --once --json | jq .top.keys)";
+
+constexpr char bench_notes[] = R"(Examples:
+  weir bench                                 each algorithm, against redis://127.0.0.1:6379
+  weir bench --redis redis://10.0.0.9 --limit 100/1m --concurrency 256 --duration 10s
+
+Asks limits of its own under keys of its own, which it removes; the Redis works hard meanwhile.)";
+
+constexpr char completion_notes[] = R"(Examples:
+  source <(weir completion bash)
+  weir completion zsh > "${fpath[1]}/_weir"
+  weir completion fish > ~/.config/fish/completions/weir.fish)";
+
 constexpr char circuit_show_notes[] = R"(Example:
   weir circuit show api
 
@@ -374,6 +390,40 @@ void add_key(CLI::App& parent, chosen& result) {
                 key_hash_notes);
 }
 
+void add_top(CLI::App& parent, chosen& result) {
+    auto options = std::make_shared<top_options>();
+    auto* app =
+        add_command(parent, result, "top", "Watch a running instance: routes, limits, hot keys", options, top_notes);
+    app->add_option("--admin", options->where.address, "Its admin address (127.0.0.1:9900)")->type_name("ADDRESS:PORT");
+    app->add_option("--token", options->where.token, "Its admin token (WEIR_ADMIN_TOKEN)")->type_name("TEXT");
+    add_config(*app, options->where.config_file);
+    app->add_option("--interval", options->interval, "Between two looks (1s)")->type_name("DURATION");
+    app->add_option("--keys", options->keys, "How many hot keys (10)")->type_name("N");
+    app->add_flag("--once", options->once, "Look once, over one interval, and end");
+}
+
+void add_bench(CLI::App& parent, chosen& result) {
+    auto options = std::make_shared<bench_options>();
+    auto* app = add_command(parent, result, "bench", "Measure decisions a second and their latency, by rule", options,
+                            bench_notes);
+    app->add_option("--limit", options->limits, "A rule as 10/1m; may be repeated (100/1m by each algorithm)")
+        ->type_name("N/WINDOW")
+        ->allow_extra_args(false);
+    app->add_option("--algorithm", options->algorithm, "How --limit counts (sliding_window)")->type_name("NAME");
+    app->add_option("--duration", options->duration, "For each measurement (2s)")->type_name("DURATION");
+    app->add_option("--concurrency", options->concurrency, "Decisions in flight, beside one at a time (64)")
+        ->type_name("N");
+    app->add_option("--users", options->users, "Users that ask in turn (1000)")->type_name("N");
+    add_redis(*app, options->redis);
+}
+
+void add_completion(CLI::App& parent, chosen& result) {
+    auto options = std::make_shared<completion_options>();
+    add_command(parent, result, "completion", "Print the completion script of a shell", options, completion_notes)
+        ->add_option("SHELL", options->shell, "bash, zsh or fish")
+        ->required();
+}
+
 /// The words of CLI11's complaint, in one line.
 std::string complaint(CLI::ParseError const& error) {
     std::string text = error.what();
@@ -408,9 +458,9 @@ std::optional<std::string> unknown_command(CLI::App const& app, int argc, char c
 
 } // namespace
 
-std::optional<invocation> parse_arguments(int argc, char const* const* argv) {
-    chosen result;
-    CLI::App app("Weir: rate limits, circuit breakers and locks for services, kept in Redis", "weir");
+namespace {
+
+void add_all(CLI::App& app, chosen& result) {
     app.footer(program_notes);
     app.set_version_flag("-V,--version", version_text());
     app.set_help_all_flag("--help-all", "Print the help of all commands and exit");
@@ -425,6 +475,46 @@ std::optional<invocation> parse_arguments(int argc, char const* const* argv) {
     add_circuit(app, result);
     add_lock(app, result);
     add_key(app, result);
+    add_top(app, result);
+    add_bench(app, result);
+    add_completion(app, result);
+}
+
+command_words describe(CLI::App const& app) {
+    command_words made{app.get_name(), app.get_description(), {}, false, {}};
+    for (auto const* option : app.get_options()) {
+        bool const file = option->get_type_name() == "FILE" || option->get_name() == "FILE";
+        if (!option->nonpositional()) {
+            made.takes_file = made.takes_file || file;
+            continue;
+        }
+        option_words words{{}, option->get_description(), option->get_items_expected_max() > 0, file};
+        for (auto const& name : option->get_lnames())
+            words.names.push_back("--" + name);
+        for (auto const& name : option->get_snames())
+            words.names.push_back("-" + name);
+        made.options.push_back(std::move(words));
+    }
+    for (auto const* command : app.get_subcommands([](CLI::App const*) { return true; }))
+        made.commands.push_back(describe(*command));
+    return made;
+}
+
+constexpr char program_description[] = "Weir: rate limits, circuit breakers and locks for services, kept in Redis";
+
+} // namespace
+
+command_words describe_commands() {
+    chosen unused;
+    CLI::App app(program_description, "weir");
+    add_all(app, unused);
+    return describe(app);
+}
+
+std::optional<invocation> parse_arguments(int argc, char const* const* argv) {
+    chosen result;
+    CLI::App app(program_description, "weir");
+    add_all(app, result);
     try {
         app.parse(argc, argv);
     } catch (CLI::Success const& answer) { // --help and --version

@@ -20,5 +20,8 @@ int run_command(lock_run_options const& options, bool json);
 int run_command(lock_options const& options, bool json);
 int run_command(key_new_options const& options, bool json);
 int run_command(key_hash_options const& options, bool json);
+int run_command(top_options const& options, bool json);
+int run_command(bench_options const& options, bool json);
+int run_command(completion_options const& options, bool json);
 
 } // namespace weir::cli

@@ -88,6 +88,33 @@ struct key_new_options {
 
 struct key_hash_options {};
 
+/// Where the admin side of a running instance is, and what it asks for.
+struct admin_options {
+    std::string address;
+    std::string token;
+    std::string config_file;
+};
+
+struct top_options {
+    admin_options where;
+    std::string interval;
+    std::string keys;
+    bool once = false;
+};
+
+struct bench_options {
+    std::vector<std::string> limits;
+    std::string algorithm;
+    std::string duration;
+    std::string concurrency;
+    std::string users;
+    std::string redis;
+};
+
+struct completion_options {
+    std::string shell;
+};
+
 struct circuit_options {
     enum class action { list, show, set };
     action what = action::list;
@@ -130,7 +157,8 @@ struct lock_options {
 using command_options =
     std::variant<serve_options, demo_options, check_options, limit_peek_options, limit_reset_options,
                  limit_refund_options, config_check_options, config_show_options, doctor_options, circuit_options,
-                 lock_run_options, lock_options, key_new_options, key_hash_options>;
+                 lock_run_options, lock_options, key_new_options, key_hash_options, top_options, bench_options,
+                 completion_options>;
 
 /// A command and how to answer.
 struct invocation {
