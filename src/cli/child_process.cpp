@@ -24,6 +24,7 @@ namespace {
     int error = 0;
     if (::getppid() == parent) { // else it died before it was asked for
         std::vector<char*> arguments;
+        arguments.reserve(command.size() + 1);
         for (auto const& each : command)
             arguments.push_back(const_cast<char*>(each.c_str()));
         arguments.push_back(nullptr);

@@ -114,7 +114,7 @@ WEIR_DECL void script_calls::acquire(redis::command& out, demand const& what, st
     end = detail::put_integer<4>(end, what.limit);
     end = detail::put_integer<5>(end, detail::milliseconds_of(what.lasts));
     end = detail::put_integer<4>(end, detail::milliseconds_of(what.heartbeat));
-    end = detail::put_integer<7>(end, known_fence);
+    detail::put_integer<7>(end, known_fence);
     out.clear().evalsha(code, 5, 4).arg(holders_).arg(queue_).arg(alive_).arg(gone_).arg(fence_);
     out.arg(what.token).arg(std::string_view(what.who).substr(0, max_who)).arg(channel_);
     out.arg(std::string_view(packed.data(), packed.size()));
