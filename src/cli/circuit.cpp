@@ -1,3 +1,4 @@
+#include "admin/circuit_record.hpp"
 #include "cli/commands.hpp"
 #include "cli/json_text.hpp"
 #include "cli/redis_questions.hpp"
@@ -6,79 +7,40 @@
 
 #include <weir/circuit/script.hpp>
 
-#include <algorithm>
 #include <cstdlib>
 #include <iostream>
-#include <map>
 
 namespace weir::cli {
 namespace {
 
 using nlohmann::ordered_json;
-using fields = std::map<std::string, std::string, std::less<>>;
+using fields = admin::circuit_fields;
+using admin::circuit_json;
+using admin::number_of;
+using admin::text_of;
+using admin::tripped_json;
 
 constexpr std::chrono::seconds default_timeout{1};
-
-std::int64_t number(fields const& of, std::string_view name) {
-    auto const found = of.find(name);
-    return found == of.end() ? 0 : std::strtoll(found->second.c_str(), nullptr, 10);
-}
-
-std::string text(fields const& of, std::string_view name) {
-    auto const found = of.find(name);
-    return found == of.end() ? std::string() : found->second;
-}
-
-/// Names and values in turn, as HGETALL and the entries of a stream have them.
-fields pairs_of(redis::flat_reply const& reply, std::size_t from, std::size_t count) {
-    fields result;
-    auto const& nodes = reply.nodes();
-    for (std::size_t i = from; i + 1 < from + count && i + 1 < nodes.size(); i += 2)
-        result.emplace(reply.text(nodes[i]), reply.text(nodes[i + 1]));
-    return result;
-}
 
 fields read_hash(redis_session& session, std::string const& key) {
     redis::flat_reply reply;
     ask(session, redis::command().start(2).arg("HGETALL").key(key), reply);
-    return pairs_of(reply, 1, reply.nodes().size() - 1);
-}
-
-ordered_json tripped_json(fields const& of) {
-    auto const parsed = ordered_json::parse(text(of, "tripped"), nullptr, false);
-    return parsed.is_object() ? parsed : ordered_json(nullptr);
-}
-
-ordered_json circuit_json(std::string const& name, fields const& of, std::int64_t now) {
-    ordered_json result{{"name", name}, {"state", of.empty() ? "closed" : text(of, "state")}};
-    if (of.empty())
-        return result;
-    result["epoch"] = number(of, "epoch");
-    result["for_ms"] = (now - number(of, "since")) / 1000;
-    if (auto const until = number(of, "until"); until > 0)
-        result["remaining_ms"] = std::max<std::int64_t>(until - now, 0) / 1000;
-    for (auto const* each : {"calls", "failures", "slow", "voters", "votes"})
-        result[each] = number(of, each);
-    for (auto const* each : {"who", "note"})
-        if (auto value = text(of, each); !value.empty())
-            result[each] = std::move(value);
-    result["tripped"] = tripped_json(of);
-    return result;
+    return admin::read_circuit_hash(reply);
 }
 
 void print_circuit(std::string const& name, fields const& of, std::int64_t now) {
-    std::cout << name << ": " << (of.empty() ? "closed" : text(of, "state"));
+    std::cout << name << ": " << (of.empty() ? "closed" : text_of(of, "state"));
     if (of.empty()) {
         std::cout << " (Redis knows nothing of it)\n";
         return;
     }
-    std::cout << " for " << seconds_text(now - number(of, "since"));
-    if (auto const until = number(of, "until"); until > 0)
+    std::cout << " for " << seconds_text(now - number_of(of, "since"));
+    if (auto const until = number_of(of, "until"); until > 0)
         std::cout << ", for " << seconds_text(until - now) << " more";
-    if (auto const who = text(of, "who"); !who.empty())
-        std::cout << ", set by " << who << (text(of, "note").empty() ? "" : ": " + text(of, "note"));
-    std::cout << "; " << number(of, "calls") << " calls, " << number(of, "failures") << " failures, "
-              << number(of, "slow") << " slow, of " << number(of, "voters") << " instances\n";
+    if (auto const who = text_of(of, "who"); !who.empty())
+        std::cout << ", set by " << who << (text_of(of, "note").empty() ? "" : ": " + text_of(of, "note"));
+    std::cout << "; " << number_of(of, "calls") << " calls, " << number_of(of, "failures") << " failures, "
+              << number_of(of, "slow") << " slow, of " << number_of(of, "voters") << " instances\n";
 }
 
 void print_tripped(fields const& of, std::int64_t now) {
@@ -100,24 +62,16 @@ void print_tripped(fields const& of, std::int64_t now) {
 std::vector<fields> read_history(redis_session& session, std::string const& key) {
     redis::flat_reply reply;
     ask(session, redis::command().start(6).arg("XREVRANGE").key(key).arg("+").arg("-").arg("COUNT").arg("10"), reply);
-    std::vector<fields> result;
-    auto const& nodes = reply.nodes();
-    for (std::size_t i = 1; i + 2 < nodes.size();) { // each: an array of its id and an array of fields
-        auto const count = static_cast<std::size_t>(nodes[i + 2].value);
-        result.push_back(pairs_of(reply, i + 3, count));
-        result.back().emplace("id", reply.text(nodes[i + 1]));
-        i += 3 + count;
-    }
-    return result;
+    return admin::read_circuit_history(reply);
 }
 
 void print_history(std::vector<fields> const& history, std::int64_t now) {
     for (auto const& each : history) {
-        auto const at = std::strtoll(text(each, "id").c_str(), nullptr, 10) * 1000;
-        std::cout << "  " << seconds_text(now - at) << " ago: " << text(each, "from") << " -> " << text(each, "to")
-                  << ", " << text(each, "reason");
-        if (auto const who = text(each, "who"); !who.empty())
-            std::cout << " (" << who << (text(each, "note").empty() ? "" : ": " + text(each, "note")) << ')';
+        auto const at = std::strtoll(text_of(each, "id").c_str(), nullptr, 10) * 1000;
+        std::cout << "  " << seconds_text(now - at) << " ago: " << text_of(each, "from") << " -> "
+                  << text_of(each, "to") << ", " << text_of(each, "reason");
+        if (auto const who = text_of(each, "who"); !who.empty())
+            std::cout << " (" << who << (text_of(each, "note").empty() ? "" : ": " + text_of(each, "note")) << ')';
         std::cout << '\n';
     }
 }

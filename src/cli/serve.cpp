@@ -190,7 +190,8 @@ int run_command(serve_options const& options, bool json) {
     std::unique_ptr<admin::server> admin;
     try {
         server.start();
-        admin = admin::start(settings, server, state);
+        admin = admin::start(settings, server, state,
+                             [&](std::string_view asked_by) { return configuration.reload(asked_by); });
     } catch (proxy::address_in_use const& e) {
         if (!e.index())
             throw failure(
