@@ -12,8 +12,9 @@ std::optional<std::size_t> config::find_limit(std::string_view name) const noexc
 }
 
 bool config::needs_redis() const noexcept {
-    return !limits.empty() || std::any_of(upstreams.begin(), upstreams.end(),
-                                          [](upstream const& u) { return u.circuit || u.target_circuit; });
+    return !limits.empty() || !locks.empty() || std::any_of(upstreams.begin(), upstreams.end(), [](upstream const& u) {
+        return u.circuit || u.target_circuit;
+    });
 }
 
 } // namespace weir::config

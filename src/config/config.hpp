@@ -132,6 +132,30 @@ struct circuit_breaker {
     circuit::settings how;
 };
 
+/// What tells the locks of one name apart: each value has its own.
+struct lock_key {
+    enum class type { header, user, ip, attribute, path, everyone };
+    type from = type::everyone;
+    /// Lower case, for `header`; the name of an `attribute`.
+    std::string name = {};
+};
+
+/// What requests hold while they are served, one at a time for each value of its key.
+struct lock {
+    /// What becomes of a request that has no value for the key: refused with 400, or served without the lock.
+    enum class missing_key { reject, pass };
+
+    std::string name;
+    lock_key key;
+    /// How long a request waits for another that holds it; 0: not at all.
+    milliseconds wait{0};
+    /// For how long it stays taken by a weir that died; it is renewed while a request is served.
+    milliseconds ttl{30000};
+    missing_key on_missing_key = missing_key::reject;
+    /// While Redis is away: served without the lock, or refused with 503.
+    bool pass_without_redis = false;
+};
+
 struct target {
     std::string host;
     std::uint16_t port = 80;
@@ -222,6 +246,8 @@ struct route {
     std::size_t upstream = 0;
     /// Indices into `limits`, in the order written.
     std::vector<std::size_t> limits;
+    /// Index into `locks`.
+    std::optional<std::size_t> lock;
 };
 
 /// What one connection and one message may take.
@@ -252,6 +278,7 @@ struct config {
     std::vector<identity_source> identity{identity_source{}};
     std::vector<limit> limits;
     std::vector<circuit_breaker> circuits;
+    std::vector<lock> locks;
     std::vector<upstream> upstreams;
     /// In the order written: the first that matches serves.
     std::vector<route> routes;

@@ -306,6 +306,26 @@ void check_circuits(config const& value, std::vector<issue>& issues) {
                               "the same as \"circuit\": that of all targets together is another than that of each"});
 }
 
+void check_locks(config const& value, std::vector<issue>& issues) {
+    for (std::size_t i = 0; i < value.locks.size(); ++i)
+        if (std::none_of(value.routes.begin(), value.routes.end(), [&](route const& r) { return r.lock == i; }))
+            issues.push_back({severity::warning, "/locks" + pointer_step(value.locks[i].name), 0, 0,
+                              "no route takes this lock: it protects nothing here"});
+    for (std::size_t i = 0; i < value.routes.size() && value.decision; ++i) {
+        if (!value.routes[i].lock)
+            continue;
+        if (value.listen.empty())
+            issues.push_back(
+                {severity::error, at("routes", i, "lock"), 0, 0,
+                 "a lock is held while this proxy serves a request, and without \"listen\" it serves none: "
+                 "use /v1/locks of the decision service"});
+        else
+            issues.push_back({severity::warning, at("routes", i, "lock"), 0, 0,
+                              "only requests that this proxy serves hold it: /authorize cannot, since it never hears "
+                              "of their end"});
+    }
+}
+
 void check_identity(config const& value, std::vector<issue>& issues) {
     for (std::size_t i = 0; i < value.identity.size(); ++i)
         for (std::size_t j = 0; j < i; ++j) {
@@ -339,6 +359,7 @@ std::vector<issue> find_conflicts(config const& value) {
     check_waits(value, issues);
     check_limits(value, issues);
     check_circuits(value, issues);
+    check_locks(value, issues);
     check_unused_upstreams(value, issues);
     check_routes(value, issues);
     if (value.http.max_request_line > value.http.max_head)

@@ -3,6 +3,7 @@
 #include "config/circuit_fields.hpp"
 #include "config/identity_fields.hpp"
 #include "config/limit_fields.hpp"
+#include "config/lock_fields.hpp"
 #include "config/upstream_fields.hpp"
 
 #include <weir/rate_limit/charge.hpp>
@@ -210,6 +211,11 @@ void read_route_limits(reader& in, node const& v, route_draft& out) {
         in.error(v, "at most " + std::to_string(max_rules_per_check) + " limits on one route");
 }
 
+void read_route_lock(reader& in, node const& v, route_draft& out) {
+    out.value.lock =
+        read_reference(in, v, "lock", out.whole.locks, [](lock const& l) -> std::string_view { return l.name; });
+}
+
 constexpr std::array route_fields{
     field<route_draft>{
         "name", [](reader& in, node const& v, route_draft& out) { set_parsed(in, v, out.value.name, parse_name); },
@@ -223,7 +229,7 @@ constexpr std::array route_fields{
                        }},
     field<route_draft>{"upstream", read_route_upstream},
     field<route_draft>{"limits", read_route_limits},
-    field<route_draft>{"lock"},
+    field<route_draft>{"lock", read_route_lock},
     field<route_draft>{"circuit"},
     field<route_draft>{"cache"},
     field<route_draft>{"session"},
@@ -295,6 +301,14 @@ void read_circuits(reader& in, node const& v, config& out) {
     });
 }
 
+void read_locks(reader& in, node const& v, config& out) {
+    read_map(in, v, [&](member const& m) {
+        auto& l = out.locks.emplace_back();
+        l.name = m.key;
+        read_lock(in, m.value, l);
+    });
+}
+
 void read_upstreams(reader& in, node const& v, config& out) {
     // Their names first, since one may fall back to another.
     for (auto const& m : v.members)
@@ -337,6 +351,7 @@ constexpr std::array document_fields{
     field<config>{"identity", read_identity},
     field<config>{"limits", read_limits},
     field<config>{"circuits", read_circuits},
+    field<config>{"locks", read_locks},
     field<config>{"upstreams", read_upstreams},
     field<config>{"routes", read_routes, presence::required},
     field<config>{"http", [](reader& in, node const& v, config& out) { read_object(in, v, out.http, http_fields); }},
@@ -345,7 +360,6 @@ constexpr std::array document_fields{
     field<config>{"drain", [](reader& in, node const& v,
                               config& out) { set_duration(in, v, out.drain, milliseconds{0}, hours{1}); }},
     field<config>{"access_log", read_access_log},
-    field<config>{"locks"},
     field<config>{"session"},
     field<config>{"sessions"},
     field<config>{"cache"},
@@ -377,8 +391,8 @@ std::vector<object_fields> describe_fields() {
         describe("route", route_fields),
         describe("http", http_fields),
     };
-    for (auto* more :
-         {&describe_identity_fields, &describe_limit_fields, &describe_circuit_fields, &describe_upstream_fields})
+    for (auto* more : {&describe_identity_fields, &describe_limit_fields, &describe_circuit_fields,
+                       &describe_lock_fields, &describe_upstream_fields})
         for (auto& each : more())
             all.push_back(std::move(each));
     return all;

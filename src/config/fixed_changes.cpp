@@ -22,7 +22,10 @@ std::vector<issue> find_fixed_changes(config const& from, config const& to) {
     demand(from.workers == to.workers, "/workers");
     demand(from.redis == to.redis, "/redis");
     demand(from.access_log == to.access_log, "/access_log");
-    demand(from.needs_redis() || !to.needs_redis(), to.limits.empty() ? "/circuits" : "/limits",
+    demand(from.needs_redis() || !to.needs_redis(),
+           !to.limits.empty()  ? "/limits"
+           : !to.locks.empty() ? "/locks"
+                               : "/circuits",
            "the first that is kept in Redis, which was not looked for at the start: ");
     return all;
 }

@@ -1,5 +1,6 @@
 #include "config/show.hpp"
 
+#include "config/lock_fields.hpp"
 #include "config/values.hpp"
 
 #include <boost/url/parse.hpp>
@@ -117,6 +118,16 @@ json show_listen(endpoint const& value) {
     return shown;
 }
 
+json show_lock(lock const& value) {
+    json shown{{"key", format_lock_key(value.key)}};
+    shown["on_busy"] = value.wait.count() > 0 ? "wait" : "reject";
+    shown["wait"] = format_duration(value.wait);
+    shown["ttl"] = format_duration(value.ttl);
+    shown["on_missing_key"] = value.on_missing_key == lock::missing_key::pass ? "pass" : "reject";
+    shown["on_redis_failure"] = value.pass_without_redis ? "open" : "closed";
+    return shown;
+}
+
 json show_client_tls(client_tls const& value) {
     json shown{{"verify", value.verify}};
     if (!value.ca_file.empty())
@@ -207,6 +218,8 @@ json show_route(config const& whole, route const& value) {
     if (value.upstream != no_upstream)
         shown["upstream"] = whole.upstreams.at(value.upstream).name;
     shown["limits"] = show_list(value.limits, [&](std::size_t index) { return whole.limits.at(index).rule.name; });
+    if (value.lock)
+        shown["lock"] = whole.locks.at(*value.lock).name;
     return shown;
 }
 
@@ -254,6 +267,9 @@ json show(config const& value) {
     shown["circuits"] = json::object();
     for (auto const& one : value.circuits)
         shown["circuits"][one.name] = show_circuit(one);
+    shown["locks"] = json::object();
+    for (auto const& one : value.locks)
+        shown["locks"][one.name] = show_lock(one);
     shown["upstreams"] = json::object();
     for (auto const& one : value.upstreams)
         shown["upstreams"][one.name] = show_upstream(value, one);

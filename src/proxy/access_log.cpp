@@ -158,6 +158,11 @@ void access_log::add(exchange const& x, std::string_view client, std::string_vie
         text(R"(,"decision":)", to_string(binding.outcome));
         text(R"(,"rule":)", binding.rule->name);
     }
+    if (x.lock) {
+        text(R"(,"lock":)", x.lock->name());
+        number(R"(,"fence":)", x.lock->fence());
+        seconds(R"(,"lock_wait":)", x.lock->waited());
+    }
     if (!x.detail.empty())
         text(R"(,"detail":)", x.detail);
     lines_ += std::string_view{"}\n"};

@@ -2,6 +2,7 @@
 
 #include <boost/asio/error.hpp>
 
+#include <poll.h>
 #include <sys/socket.h>
 
 #include <cerrno>
@@ -16,6 +17,12 @@ bool has_left(tcp_socket& socket) noexcept {
     char byte = 0;
     auto const n = ::recv(socket.native_handle(), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
     return n == 0 || (n < 0 && errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR);
+}
+
+/// The same, whatever there is to read.
+bool has_hung_up(tcp_socket& socket) noexcept {
+    pollfd state{socket.native_handle(), POLLRDHUP, 0};
+    return ::poll(&state, 1, 0) > 0;
 }
 
 } // namespace
@@ -92,8 +99,17 @@ awaitable<error_code> client_stream::write(gather_list& out) {
 
 void client_stream::watch(tcp_socket& waiting) {
     waiting_ = &waiting;
-    if (watching_)
-        return;
+    if (!watching_)
+        begin_watch();
+}
+
+void client_stream::watch(leave_listener& listener) {
+    listener_ = &listener;
+    if (!watching_)
+        begin_watch();
+}
+
+void client_stream::begin_watch() {
     wheel_.expires_after(*this, watch_after);
     watch_next_ = true;
 }
@@ -107,6 +123,7 @@ void client_stream::stop_watching() noexcept {
         socket_.cancel(ignored);
     }
     waiting_ = nullptr;
+    listener_ = nullptr;
 }
 
 void client_stream::on_deadline() {
@@ -125,13 +142,26 @@ void client_stream::start_watch() {
         if (ec || !watching_)
             return;
         watching_ = false;
-        if (tls_ ? !tls_->peer_has_left() : !has_left(socket_))
-            return; // the next request, sent ahead: such a client is found gone when its answer is written
+        if (!peer_has_left()) {
+            // The next request, sent ahead: such a client is found gone when its answer is written. Or more of this
+            // one, whose client must not be waited for in vain.
+            if (listener_ != nullptr)
+                begin_watch();
+            return;
+        }
         gone_ = true;
         error_code ignored;
         if (waiting_ != nullptr)
             waiting_->cancel(ignored);
+        if (listener_ != nullptr)
+            listener_->on_client_left();
     });
+}
+
+bool client_stream::peer_has_left() {
+    if (listener_ != nullptr && has_hung_up(socket_))
+        return true;
+    return tls_ ? tls_->peer_has_left() : has_left(socket_);
 }
 
 } // namespace weir::proxy

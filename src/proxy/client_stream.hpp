@@ -66,6 +66,18 @@ public:
     /// are cancelled. A client that half-closes counts as gone: it cannot be told from one that closed.
     /// `waiting` must live until stop_watching(). Not while anything reads.
     void watch(tcp_socket& waiting);
+
+    /// Who is told that the client has left, called once.
+    class leave_listener {
+    public:
+        virtual void on_client_left() = 0;
+
+    protected:
+        ~leave_listener() = default;
+    };
+    /// The same, telling `listener` instead, which must live until stop_watching(). Notices also a client that left
+    /// with a part of its request unread.
+    void watch(leave_listener& listener);
     void stop_watching() noexcept;
     bool gone() const noexcept { return gone_; }
     void set_gone() noexcept { gone_ = true; }
@@ -79,7 +91,9 @@ public:
 
 private:
     void on_deadline() override;
+    void begin_watch();
     void start_watch();
+    bool peer_has_left();
 
     tcp_socket socket_;
     tls_context_ptr context_;
@@ -90,6 +104,7 @@ private:
     std::uint64_t received_ = 0;
     std::weak_ptr<void> owner_;
     tcp_socket* waiting_ = nullptr;
+    leave_listener* listener_ = nullptr;
     bool watch_next_ = false;
     bool watching_ = false;
     bool expired_ = false;

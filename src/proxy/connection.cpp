@@ -36,7 +36,7 @@ std::optional<metrics::stream_outcome> stream_outcome_of(exchange const& x) noex
         return {};
     if (x.upstream_error == upstream_error::idle_timeout)
         return stream_outcome::idle_timeout;
-    if (x.upstream_error)
+    if (x.upstream_error || x.lock_lost())
         return stream_outcome::cut_short;
     return x.cut_off ? stream_outcome::client_gone : stream_outcome::complete;
 }
@@ -93,6 +93,8 @@ void connection::abort() noexcept {
     client_.socket().close(ignored);
     if (exchange_ && exchange_->upstream)
         exchange_->upstream->socket.close(ignored);
+    if (exchange_ && exchange_->lock)
+        exchange_->lock->on_client_left();
 }
 
 void connection::begin_exchange() {
@@ -191,7 +193,8 @@ void connection::find_client() {
 
 bool connection::identify() {
     auto& x = *exchange_;
-    bool const wanted = services_->who.required() || !services_->config.routes[x.route].limits.empty();
+    auto const& route = services_->config.routes[x.route];
+    bool const wanted = services_->who.required() || !route.limits.empty() || route.lock;
     return !wanted || services_->who.identify(x, client_address_);
 }
 

@@ -4,6 +4,7 @@
 #include "proxy/buffer_pool.hpp"
 #include "proxy/circuit_leave.hpp"
 #include "proxy/held_places.hpp"
+#include "proxy/lock_hold.hpp"
 #include "proxy/upstream_pool.hpp"
 
 #include <weir/clock.hpp>
@@ -68,6 +69,9 @@ struct exchange {
     /// Why the answer is our own, for the client and the log.
     std::string detail;
     upstream_handle upstream;
+    /// None: its route has no lock, or it was not asked for.
+    std::unique_ptr<lock_hold> lock;
+    bool lock_lost() const noexcept { return lock && lock->lost(); }
     /// Of the circuit of the upstream as a whole, and of that of the target.
     circuit_leave leave;
     circuit_leave target_leave;
@@ -102,6 +106,7 @@ struct exchange {
     void reset() noexcept {
         request.reset();
         response.reset();
+        lock.reset();
         upstream.reset();
         leave.drop();
         target_leave.drop();

@@ -47,6 +47,8 @@ awaitable<forward_outcome> forwarder::run(upstream& to) {
     begin_attempts();
     for (bool fresh = streaming_;;) {
         auto outcome = co_await open(fresh);
+        if (x_.lock_lost())
+            outcome = lost_lock;
         // Not one expression: g++ 12 runs both sides of a conditional whose result is assigned.
         if (outcome.what == result::done && !streaming_)
             outcome = co_await send_and_receive();

@@ -40,6 +40,14 @@ struct forward_outcome {
 
 inline constexpr std::string_view client_closed_text = "the client closed the connection";
 
+/// The lock under which the request was sent is perhaps another's already.
+inline constexpr forward_outcome lost_lock{forward_outcome::result::refuse,
+                                           503,
+                                           "the lock was lost while the request was served: what it did is not known",
+                                           {},
+                                           false,
+                                           nullptr};
+
 /// Whether a request may be sent twice (RFC 9110 9.2.2).
 constexpr bool is_idempotent(boost::beast::http::verb method) noexcept {
     using boost::beast::http::verb;

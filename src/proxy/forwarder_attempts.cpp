@@ -150,7 +150,7 @@ bool forwarder::choose_another(forward_outcome const& after) {
             tried_ = 0;
         return true; // granted when the answer was thrown away
     }
-    if (!after.kind || client_.gone())
+    if (!after.kind || client_.gone() || x_.lock_lost())
         return false;
     if (was_unsent(*after.kind))
         return left && !after.own_side;

@@ -89,6 +89,8 @@ awaitable<forward_outcome> forwarder::read_response_head() {
 }
 
 forward_outcome forwarder::explain_silence() const {
+    if (x_.lock_lost())
+        return lost_lock;
     if (upload_failure_.what != result::done)
         return upload_failure_;
     if (client_.gone())
@@ -138,6 +140,10 @@ awaitable<forward_outcome> forwarder::relay_body() {
     out.add(x_.reply);
     bool ended = response_body_.finished();
     for (;;) {
+        if (x_.lock_lost() && !x_.answered)
+            co_return lost_lock;
+        if (x_.lock_lost())
+            co_return co_await cut_short();
         auto const piece = response_body_.take(x_.down.data() + down_begin_, down_end_ - down_begin_);
         down_begin_ += piece.consumed;
         if (piece.why.status != 0 && !x_.answered)
@@ -147,6 +153,8 @@ awaitable<forward_outcome> forwarder::relay_body() {
             services_.admission->take_response(x_, piece.data);
         add_framed(out, down_, piece.data, ended, down_chunk_);
         x_.bytes_out += piece.data.size();
+        if (ended && x_.lock)
+            x_.lock->release(); // before the client can know that it is free
         if (!out.empty()) {
             x_.answered = true;
             if (co_await write_down(out))
@@ -174,9 +182,15 @@ awaitable<forward_outcome> forwarder::cut_short() {
     if (is_event_stream(x_.response) && down_.framing != body_framing::length) {
         // Two line ends: the stream may have been cut in the middle of an event.
         gather_list out;
-        add_framed(out, down_, "\n\nevent: error\ndata: {\"error\":\"the upstream broke off\"}\n\n", false,
-                   down_chunk_);
+        add_framed(out, down_,
+                   x_.lock_lost() ? "\n\nevent: error\ndata: {\"error\":\"the lock was lost\"}\n\n"
+                                  : "\n\nevent: error\ndata: {\"error\":\"the upstream broke off\"}\n\n",
+                   false, down_chunk_);
         co_await write_down(out);
+    }
+    if (x_.lock_lost()) {
+        x_.detail = lost_lock.reason;
+        co_return forward_outcome{result::cut, x_.status, lost_lock.reason, {}, false, nullptr};
     }
     bool const slow = x_.upstream->expired;
     co_return forward_outcome{result::cut, x_.status, "the upstream broke off its answer",
@@ -196,7 +210,7 @@ void forwarder::settle_upstream() {
 awaitable<error_code> forwarder::read_down(std::chrono::nanoseconds timeout) {
     auto& socket = x_.upstream->socket;
     asio::mutable_buffer const room{x_.down.data() + down_end_, buffer_pool::block_size - down_end_};
-    if (upload_failure_.what != result::done || client_.gone() || x_.upstream->expired)
+    if (upload_failure_.what != result::done || client_.gone() || x_.upstream->expired || x_.lock_lost())
         co_return asio::error::operation_aborted;
     if (x_.upstream->tls) [[unlikely]]
         co_return co_await read_down_secure(timeout);

@@ -1,5 +1,7 @@
 #include "proxy/head_writer.hpp"
 
+#include "proxy/lock_hold.hpp"
+
 #include <boost/beast/core/string.hpp>
 
 #include <array>
@@ -46,6 +48,8 @@ own classify(http::field const& each) noexcept {
     case 11:
         return same_name(name, "traceparent") ? own::trace : own::no;
     case 12:
+        if (same_name(name, fence_field)) // what upstreams trust, only this proxy may say
+            return own::dropped;
         return same_name(name, "x-request-id") ? own::request_id : own::no;
     case 15:
         return same_name(name, "x-forwarded-for") ? own::forwarded_for : own::no;
@@ -164,6 +168,7 @@ void write_request_head(std::string& out, http::request_head const& request, std
     append_field(out, "X-Forwarded-Host", client.trusted && !host.empty() ? host : request.host);
     append_field(out, "X-Forwarded-Proto", client.trusted && !proto.empty() ? proto : client.secure ? "https" : "http");
     append_field(out, "X-Request-Id", request_id);
+    out.append(client.extra);
     out.append("traceparent: "sv);
     if (is_valid_traceparent(trace)) {
         out.append(trace);

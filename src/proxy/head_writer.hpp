@@ -21,6 +21,8 @@ struct client_info {
     bool plain_answer = false;
     /// It speaks TLS with us.
     bool secure = false;
+    /// What else we say to the upstream: complete lines.
+    std::string_view extra = {};
 };
 
 /// How a body leaves: our own decision, never the framing it came with.

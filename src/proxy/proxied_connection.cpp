@@ -23,10 +23,32 @@ awaitable<bool> proxied_connection::serve() {
         bool const keep = co_await skip_body();
         co_return co_await refuse({x.status}, keep);
     }
-    bool const again = co_await forward();
+    bool const again = co_await admitted();
+    if (x.lock)
+        x.lock->release();
     if (services_->admission)
         services_->admission->finish(x, x.sent);
     co_return again;
+}
+
+/// The limits let the request pass: what it must hold besides, and then it goes.
+awaitable<bool> proxied_connection::admitted() {
+    auto& x = *exchange_;
+    if (!services_->config.routes[x.route].lock)
+        co_return co_await forward();
+    switch (co_await services_->gate->enter(x, client_, client_address_)) {
+    case lock_gate::verdict::enter:
+        co_return co_await forward();
+    case lock_gate::verdict::refused: {
+        bool const keep = co_await skip_body();
+        co_return co_await refuse({x.status}, keep);
+    }
+    case lock_gate::verdict::gone:
+        x.cut_off = true;
+        x.status = client_closed;
+        break;
+    }
+    co_return false;
 }
 
 connection::verdict proxied_connection::check() {
@@ -86,7 +108,9 @@ awaitable<bool> proxied_connection::forward() {
     auto const& how = to.settings();
     auto const key = how.balance == config::balance::consistent_hash ? balance_key(how) : 0;
     forwarder way(*services_, client_, x,
-                  {peer_text_, client_address_.peer_trusted, !x.usages.empty(), client_.is_secure()}, key);
+                  {peer_text_, client_address_.peer_trusted, !x.usages.empty(), client_.is_secure(),
+                   x.lock ? x.lock->fields() : std::string_view{}},
+                  key);
     forward_outcome outcome = refused_by(to);
     if (!to.circuit || co_await ask_circuit(*to.circuit))
         outcome = co_await way.run(to);
@@ -171,6 +195,7 @@ awaitable<bool> proxied_connection::answer_instead(config::fallback_answer const
 void proxied_connection::reset_on_close() noexcept {
     error_code ignored;
     client_.socket().set_option(asio::socket_base::linger(true, 0), ignored);
+    client_.socket().close(ignored); // where a socket is destroyed open, Asio closes it as if nothing were set
 }
 
 } // namespace weir::proxy

@@ -12,6 +12,7 @@ public:
 
 private:
     awaitable<bool> serve() override;
+    awaitable<bool> admitted();
     awaitable<bool> forward();
     awaitable<bool> ask_circuit(guard& of);
     awaitable<bool> conclude(forwarder& way, forward_outcome outcome);

@@ -90,6 +90,8 @@ metrics::names names_of(config::config const& config) {
         names.upstreams.push_back(each.name);
     for (auto const& each : circuit_plan(config).all)
         names.circuits.push_back(each.name);
+    for (auto const& each : config.locks)
+        names.locks.push_back(each.name);
     for (auto const* each : worker_scripts())
         names.scripts.push_back(each->name());
     return names;

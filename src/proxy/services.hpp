@@ -10,6 +10,7 @@
 #include "proxy/identifier.hpp"
 #include "proxy/ids.hpp"
 #include "proxy/insight.hpp"
+#include "proxy/lock_gate.hpp"
 #include "proxy/router.hpp"
 #include "proxy/upstream.hpp"
 
@@ -118,6 +119,8 @@ struct services : boost::intrusive_ref_counter<services, boost::sp_adl_block::th
     bool const& draining;
     /// None where no limit is configured.
     std::optional<proxy::admission> admission;
+    /// None where no lock is configured.
+    std::optional<lock_gate> gate;
     identifier who;
     insight& known;
     /// As many as `config.upstreams`, in their order.

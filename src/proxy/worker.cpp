@@ -33,8 +33,8 @@ bool is_out_of_resources(error_code ec) noexcept {
 
 std::vector<redis::script const*> worker_scripts() {
     auto all = rate_limit_scripts();
-    for (auto const* each : circuit::scripts())
-        all.push_back(each);
+    for (auto const& more : {circuit::scripts(), lock::scripts()})
+        all.insert(all.end(), more.begin(), more.end());
     return all;
 }
 
@@ -63,6 +63,10 @@ void worker::adopt(std::shared_ptr<edition const> e) {
         circuits_.emplace(io_, *redis_, config.redis.key_prefix, counts, log_, index_ == 0);
     if (circuits_)
         circuits_->change(e->circuits, counts);
+    if (!config.locks.empty() && !locks_)
+        locks_.emplace(io_, *redis_, config.redis.key_prefix);
+    if (locks_)
+        locks_->change(config, counts);
     parts_.now = make_services(std::move(e));
 }
 
@@ -106,6 +110,8 @@ services_ptr worker::make_services(std::shared_ptr<edition const> e) {
     }
     if (limiter_ && !config.limits.empty())
         made->admission.emplace(config, *limiter_, counts, parts_.known.hot, parts_.wheel, parts_.ids);
+    if (locks_ && !config.locks.empty())
+        made->gate.emplace(config, locks_->manager(), counts);
     if (made->admission)
         made->admission->belong_to(*made, parts_.finishing);
     return made;
@@ -226,8 +232,8 @@ awaitable<void> worker::tick_loop() {
         update_date();
         if (!parts_.draining)
             continue;
-        // Redis shall hear of the last places given back; its timeout bounds the wait.
-        if (connections_.empty() && parts_.finishing == 0)
+        // Redis shall hear of the last places and locks given back; its timeout bounds the wait.
+        if (connections_.empty() && parts_.finishing == 0 && (!locks_ || locks_->settled(now)))
             break;
         if (now >= drain_until_ && !stopping_)
             abort_connections();

@@ -2,6 +2,7 @@
 
 #include "proxy/access_log.hpp"
 #include "proxy/connection.hpp"
+#include "proxy/locks.hpp"
 #include "proxy/log.hpp"
 #include "proxy/redis_metrics.hpp"
 #include "proxy/services.hpp"
@@ -92,6 +93,7 @@ private:
     std::optional<redis::client> redis_;
     std::optional<limiter> limiter_;
     std::optional<circuits> circuits_;
+    std::optional<locks> locks_;
     timer tick_;
     boot_clock::time_point drain_until_ = boot_clock::time_point::max();
     std::time_t date_of_ = 0;

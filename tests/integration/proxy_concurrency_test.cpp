@@ -1,3 +1,4 @@
+#include "support/gate.hpp"
 #include "support/redis_server.hpp"
 #include "support/running_proxy.hpp"
 #include "support/upstream.hpp"
@@ -5,9 +6,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <condition_variable>
 #include <deque>
-#include <mutex>
 
 // Limits on what is in flight, through the proxy, with upstreams that answer when the test says so.
 
@@ -15,33 +14,6 @@ namespace weir::test {
 namespace {
 
 using testing::HasSubstr;
-
-/// Holds the answers of an upstream back.
-class gate {
-public:
-    /// Called by the upstream: returns when the gate is open.
-    void pass() {
-        std::unique_lock lock(mutex_);
-        ++arrived_;
-        changed_.notify_all();
-        changed_.wait_for(lock, http_client::patience, [&] { return open_; });
-    }
-    bool wait_for_arrivals(std::size_t n) {
-        std::unique_lock lock(mutex_);
-        return changed_.wait_for(lock, http_client::patience, [&] { return arrived_ >= n; });
-    }
-    void open() {
-        std::lock_guard const lock(mutex_);
-        open_ = true;
-        changed_.notify_all();
-    }
-
-private:
-    std::mutex mutex_;
-    std::condition_variable changed_;
-    std::size_t arrived_ = 0;
-    bool open_ = false;
-};
 
 class proxy_concurrency : public testing::Test {
 protected:

@@ -116,6 +116,18 @@ struct circuit_block {
     counter refused;
 };
 
+struct lock_block {
+    /// From the asking for it to its grant, or to the end of waiting.
+    histogram wait;
+    /// From its grant until it was given back, or lost.
+    histogram hold;
+    /// From the moment when the one before gave it back to its grant, by the clock of the server.
+    histogram handoff;
+    counter lost;
+    /// Of those who asked, sent away because it was taken.
+    counter refused;
+};
+
 struct script_block {
     counter commands;
     histogram duration;
@@ -140,6 +152,7 @@ struct names {
     std::vector<std::string> upstreams;
     std::vector<std::string> circuits;
     std::vector<std::string> scripts;
+    std::vector<std::string> locks{};
 };
 
 /// One block a name, found by its number. Those of names that another list has are that one's, so that a counter goes
@@ -187,6 +200,7 @@ struct worker_block {
         , rules(n.rules)
         , upstreams(n.upstreams)
         , circuits(n.circuits)
+        , locks(n.locks)
         , life(std::make_shared<lifelong_block>()) {
         redis.scripts = std::vector<script_block>(n.scripts.size() + 1);
     }
@@ -196,6 +210,7 @@ struct worker_block {
         , rules(n.rules, old_names.rules, old.rules)
         , upstreams(n.upstreams, old_names.upstreams, old.upstreams)
         , circuits(n.circuits, old_names.circuits, old.circuits)
+        , locks(n.locks, old_names.locks, old.locks)
         , life(old.life) {}
     worker_block(worker_block const&) = delete;
     worker_block& operator=(worker_block const&) = delete;
@@ -205,6 +220,7 @@ struct worker_block {
     block_list<rule_block> rules;
     block_list<upstream_block> upstreams;
     block_list<circuit_block> circuits;
+    block_list<lock_block> locks;
     std::shared_ptr<lifelong_block> const life;
     redis_block& redis = life->redis;
     /// Requests whose answer is not complete.

@@ -9,6 +9,7 @@
 #include <array>
 #include <limits>
 #include <memory>
+#include <type_traits>
 #include <utility>
 
 // For programs that use prometheus-cpp; <weir/weir.hpp> does not include it.
@@ -36,6 +37,7 @@ public:
         add_requests(out);
         add_upstreams(out);
         add_circuits(out);
+        add_locks(out);
         add_decisions(out);
         add_redis(out);
         return out;
@@ -229,6 +231,35 @@ private:
                             "From the publication of a circuit's change to its arrival here.",
                             prometheus::MetricType::Histogram),
                       {}, [](worker_block const& w) -> histogram const& { return w.circuit_push_delay; });
+    }
+
+    void add_locks(std::vector<family>& out) const {
+        if (counters_->labels().locks.empty())
+            return;
+        add_by_lock(out, "weir_lock_wait_seconds", "From the asking for a lock to its grant, or to the end of waiting.",
+                    &lock_block::wait);
+        add_by_lock(out, "weir_lock_hold_seconds", "From the grant of a lock until it was given back, or lost.",
+                    &lock_block::hold);
+        add_by_lock(out, "weir_lock_handoff_seconds",
+                    "From one holder's giving a lock back to its grant to one who waited.", &lock_block::handoff);
+        add_by_lock(out, "weir_lock_lost_total", "Locks lost before their holder was done.", &lock_block::lost);
+        add_by_lock(out, "weir_lock_refused_total", "Requests sent away because the lock was taken.",
+                    &lock_block::refused);
+    }
+
+    template <class Value>
+    void add_by_lock(std::vector<family>& out, char const* name, char const* help, Value lock_block::*which) const {
+        auto const& names = counters_->labels().locks;
+        constexpr bool counts = std::is_same_v<Value, counter>;
+        auto& made =
+            start(out, name, help, counts ? prometheus::MetricType::Counter : prometheus::MetricType::Histogram);
+        for (std::size_t l = 0; l < names.size(); ++l) {
+            auto const pick = [&](worker_block const& w) -> Value const& { return w.locks[l].*which; };
+            if constexpr (counts)
+                add_counter(made, {{"lock", names[l]}}, pick);
+            else
+                add_histogram(made, {{"lock", names[l]}}, pick);
+        }
     }
 
     void add_decisions(std::vector<family>& out) const {

@@ -1,0 +1,26 @@
+#include "proxy/lock_hold.hpp"
+
+#include "proxy/head_writer.hpp"
+
+namespace weir::proxy {
+
+void lock_hold::take(lock::lease lease, upstream_handle& call) {
+    lease_ = std::move(lease);
+    fence_ = lease_.fence();
+    fields_.assign(fence_field).append(": ");
+    append_number(fields_, fence_);
+    fields_.append("\r\n");
+    lease_.on_lost([this, &call] { on_lost(call); });
+}
+
+void lock_hold::on_lost(upstream_handle& call) noexcept {
+    lost_ = true;
+    if (!call)
+        return;
+    // Not closed: TLS still knows the descriptor by its number. The upstream is told at once, whoever is waited for.
+    error_code ignored;
+    call->socket.shutdown(tcp_socket::shutdown_both, ignored);
+    call->socket.cancel(ignored);
+}
+
+} // namespace weir::proxy
