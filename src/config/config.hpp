@@ -235,6 +235,32 @@ struct upstream {
 
 inline constexpr std::size_t no_upstream = ~std::size_t{0};
 
+/// How requests that bear an Idempotency-Key are executed once.
+struct idempotency {
+    /// A request without the field is refused.
+    bool required = false;
+    /// For how long an answer is kept.
+    milliseconds keep = std::chrono::hours{24};
+    /// The longest body of an answer that is kept, in bytes.
+    std::size_t max_answer = std::size_t{64} << 10;
+    /// Fields of the answer that are kept besides those that describe it; lower case.
+    std::vector<std::string> fields;
+    /// While Redis is away: executed however often it comes, or refused with 503.
+    bool pass_without_redis = false;
+};
+
+/// How requests that are under way at the same time and ask for the same share one answer.
+struct single_flight {
+    /// Fields of the request by which answers may differ; lower case.
+    std::vector<std::string> vary{"accept", "accept-encoding", "accept-language"};
+    /// Whether what one user is answered may be given to another.
+    bool between_users = false;
+    /// How long a request waits for the answer of another before it is sent itself.
+    milliseconds wait{30000};
+    /// The longest body of an answer that is shared, in bytes.
+    std::size_t max_answer = std::size_t{64} << 10;
+};
+
 struct route {
     std::string name;
     /// A path, or a prefix when `prefix` is set (written with a trailing `*`, kept without it).
@@ -248,6 +274,8 @@ struct route {
     std::vector<std::size_t> limits;
     /// Index into `locks`.
     std::optional<std::size_t> lock;
+    std::optional<config::idempotency> idempotency;
+    std::optional<config::single_flight> single_flight;
 };
 
 /// What one connection and one message may take.

@@ -326,6 +326,20 @@ void check_locks(config const& value, std::vector<issue>& issues) {
     }
 }
 
+/// What a route says of some methods is of no use to the others.
+void check_sharing(config const& value, std::vector<issue>& issues) {
+    for (std::size_t i = 0; i < value.routes.size(); ++i) {
+        auto const& r = value.routes[i];
+        auto const refuse = [&](char const* field, std::string why) {
+            issues.push_back({severity::error, at("routes", i, field), 0, 0, std::move(why)});
+        };
+        if (r.idempotency && !serves(r, "POST") && !serves(r, "PATCH"))
+            refuse("idempotency", "is for POST and PATCH, and this route takes neither");
+        if (r.idempotency && value.listen.empty())
+            refuse("idempotency", "answers are kept where requests are served, and without \"listen\" none are");
+    }
+}
+
 void check_identity(config const& value, std::vector<issue>& issues) {
     for (std::size_t i = 0; i < value.identity.size(); ++i)
         for (std::size_t j = 0; j < i; ++j) {
@@ -360,6 +374,7 @@ std::vector<issue> find_conflicts(config const& value) {
     check_limits(value, issues);
     check_circuits(value, issues);
     check_locks(value, issues);
+    check_sharing(value, issues);
     check_unused_upstreams(value, issues);
     check_routes(value, issues);
     if (value.http.max_request_line > value.http.max_head)

@@ -4,6 +4,7 @@
 #include "config/identity_fields.hpp"
 #include "config/limit_fields.hpp"
 #include "config/lock_fields.hpp"
+#include "config/sharing_fields.hpp"
 #include "config/upstream_fields.hpp"
 
 #include <weir/rate_limit/charge.hpp>
@@ -230,6 +231,9 @@ constexpr std::array route_fields{
     field<route_draft>{"upstream", read_route_upstream},
     field<route_draft>{"limits", read_route_limits},
     field<route_draft>{"lock", read_route_lock},
+    field<route_draft>{
+        "idempotency",
+        [](reader& in, node const& v, route_draft& out) { read_idempotency(in, v, out.value.idempotency.emplace()); }},
     field<route_draft>{"circuit"},
     field<route_draft>{"cache"},
     field<route_draft>{"session"},
@@ -392,7 +396,7 @@ std::vector<object_fields> describe_fields() {
         describe("http", http_fields),
     };
     for (auto* more : {&describe_identity_fields, &describe_limit_fields, &describe_circuit_fields,
-                       &describe_lock_fields, &describe_upstream_fields})
+                       &describe_lock_fields, &describe_sharing_fields, &describe_upstream_fields})
         for (auto& each : more())
             all.push_back(std::move(each));
     return all;

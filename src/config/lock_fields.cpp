@@ -9,22 +9,12 @@ constexpr milliseconds longest_ttl = std::chrono::hours{24};
 /// Longer, and clients and the proxies between have long given up.
 constexpr milliseconds longest_wait = std::chrono::hours{1};
 
-/// One of two words; the second is true.
-void read_choice(reader& in, node const& v, bool& out, std::string_view no, std::string_view yes) {
-    auto const word = read_text(in, v);
-    if (!word)
-        return;
-    if (*word != no && *word != yes)
-        return in.error(v, "unknown value \"" + *word + '"' + suggest_name(*word, {no, yes}));
-    out = *word == yes;
-}
-
 void read_redis_failure(reader& in, node const& v, lock& out) {
     auto const word = read_text(in, v);
     if (word && *word == "local")
         return in.error(v, "a lock cannot be held \"local\": other instances would not know of it; choose \"closed\" "
                            "(503) or \"open\" (served without the lock)");
-    read_choice(in, v, out.pass_without_redis, "closed", "open");
+    set_choice(in, v, out.pass_without_redis, "closed", "open");
 }
 
 /// A lock under construction.
@@ -38,7 +28,7 @@ constexpr std::array lock_fields{
         "key", [](reader& in, node const& v, lock_draft& out) { set_parsed(in, v, out.made.key, parse_lock_key); },
         presence::required},
     field<lock_draft>{
-        "on_busy", [](reader& in, node const& v, lock_draft& out) { read_choice(in, v, out.waits, "reject", "wait"); }},
+        "on_busy", [](reader& in, node const& v, lock_draft& out) { set_choice(in, v, out.waits, "reject", "wait"); }},
     field<lock_draft>{"wait",
                       [](reader& in, node const& v, lock_draft& out) {
                           set_duration(in, v, out.made.wait, milliseconds{0}, longest_wait);
@@ -48,7 +38,7 @@ constexpr std::array lock_fields{
     field<lock_draft>{"on_missing_key",
                       [](reader& in, node const& v, lock_draft& out) {
                           bool passes = false;
-                          read_choice(in, v, passes, "reject", "pass");
+                          set_choice(in, v, passes, "reject", "pass");
                           out.made.on_missing_key = passes ? lock::missing_key::pass : lock::missing_key::reject;
                       }},
     field<lock_draft>{"on_redis_failure",

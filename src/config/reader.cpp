@@ -55,6 +55,15 @@ std::optional<std::string> read_text(reader& in, node const& value, std::string_
     }
 }
 
+void set_choice(reader& in, node const& value, bool& out, std::string_view no, std::string_view yes) {
+    auto const word = read_text(in, value);
+    if (!word)
+        return;
+    if (*word != no && *word != yes)
+        return in.error(value, "unknown value \"" + *word + '"' + suggest_name(*word, {no, yes}));
+    out = *word == yes;
+}
+
 void set_boolean(reader& in, node const& value, bool& out) {
     if (value.kind != node::type::scalar || !value.scalar.is_boolean())
         return in.wrong_type(value, "true or false");

@@ -188,6 +188,9 @@ void read_file_name(reader& in, node const& value, T& out) {
         out.*Member = std::move(*text);
 }
 
+/// Sets `out` by one of two words: false by the first, true by the second.
+void set_choice(reader& in, node const& value, bool& out, std::string_view no, std::string_view yes);
+
 /// Sets `out` to true or false.
 void set_boolean(reader& in, node const& value, bool& out);
 

@@ -220,6 +220,12 @@ json show_route(config const& whole, route const& value) {
     shown["limits"] = show_list(value.limits, [&](std::size_t index) { return whole.limits.at(index).rule.name; });
     if (value.lock)
         shown["lock"] = whole.locks.at(*value.lock).name;
+    if (value.idempotency)
+        shown["idempotency"] = {{"required", value.idempotency->required},
+                                {"keep", format_duration(value.idempotency->keep)},
+                                {"max_answer", format_size(value.idempotency->max_answer)},
+                                {"fields", value.idempotency->fields},
+                                {"on_redis_failure", value.idempotency->pass_without_redis ? "open" : "closed"}};
     return shown;
 }
 

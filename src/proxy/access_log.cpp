@@ -158,6 +158,8 @@ void access_log::add(exchange const& x, std::string_view client, std::string_vie
         text(R"(,"decision":)", to_string(binding.outcome));
         text(R"(,"rule":)", binding.rule->name);
     }
+    if (x.once)
+        text(R"(,"idempotency":)", to_string(x.once->now()));
     if (x.lock) {
         text(R"(,"lock":)", x.lock->name());
         number(R"(,"fence":)", x.lock->fence());

@@ -194,7 +194,7 @@ void connection::find_client() {
 bool connection::identify() {
     auto& x = *exchange_;
     auto const& route = services_->config.routes[x.route];
-    bool const wanted = services_->who.required() || !route.limits.empty() || route.lock;
+    bool const wanted = services_->who.required() || !route.limits.empty() || route.lock || route.idempotency;
     return !wanted || services_->who.identify(x, client_address_);
 }
 

@@ -5,6 +5,7 @@
 #include "proxy/circuit_leave.hpp"
 #include "proxy/held_places.hpp"
 #include "proxy/lock_hold.hpp"
+#include "proxy/once_gate.hpp"
 #include "proxy/upstream_pool.hpp"
 
 #include <weir/clock.hpp>
@@ -72,6 +73,8 @@ struct exchange {
     /// None: its route has no lock, or it was not asked for.
     std::unique_ptr<lock_hold> lock;
     bool lock_lost() const noexcept { return lock && lock->lost(); }
+    /// None: it has no Idempotency-Key, or its route does not look at it.
+    std::unique_ptr<once_hold> once;
     /// Of the circuit of the upstream as a whole, and of that of the target.
     circuit_leave leave;
     circuit_leave target_leave;
@@ -107,6 +110,7 @@ struct exchange {
         request.reset();
         response.reset();
         lock.reset();
+        once.reset();
         upstream.reset();
         leave.drop();
         target_leave.drop();

@@ -37,8 +37,9 @@ forward_outcome connect_outcome(connect_failure why) noexcept {
 awaitable<forward_outcome> forwarder::run(upstream& to) {
     to_ = &to;
     if (!collected_) {
-        if (auto const early = co_await collect_body(); early.what != result::done)
-            co_return early;
+        if (!body_begun_)
+            if (auto const early = co_await collect_body(); early.what != result::done)
+                co_return early;
         write_request_head(x_.upstream_head, x_.request, x_.target.path, x_.target.query, x_.target.has_query, from_,
                            up_, x_.request_id, services_.ids);
         collected_ = true;
@@ -66,7 +67,35 @@ awaitable<forward_outcome> forwarder::run(upstream& to) {
     }
 }
 
+awaitable<forward_outcome> forwarder::collect_all() {
+    if (x_.request.framing == body_framing::length && x_.request.content_length > buffer_pool::block_size)
+        co_return body_too_large;
+    auto const begun = co_await collect_body();
+    if (begun.what != result::done || !streaming_)
+        co_return begun;
+    http::refusal why;
+    auto const end = co_await collect_rest(client_, x_, services_.blocks, request_body_,
+                                           services_.config.http.body_timeout, body_, why);
+    surplus_ = std::exchange(x_.surplus, {});
+    switch (end) {
+    case collect_end::complete:
+        break;
+    case collect_end::too_large:
+        co_return body_too_large;
+    case collect_end::too_slow:
+        co_return body_too_slow;
+    case collect_end::gone:
+        co_return client_left;
+    case collect_end::malformed:
+        co_return forward_outcome{result::refuse, why.status, why.reason, {}};
+    }
+    streaming_ = false;
+    up_ = {body_framing::length, body_.size()};
+    co_return forward_outcome{};
+}
+
 awaitable<forward_outcome> forwarder::collect_body() {
+    body_begun_ = true;
     auto const& request = x_.request;
     request_body_.start(request.framing, request.content_length);
     auto const at_hand = client_.in.view().substr(x_.used);
@@ -144,7 +173,8 @@ awaitable<forward_outcome> forwarder::send_and_receive() {
     gather_list out;
     out.add(x_.upstream_head);
     out.add(body_);
-    client_.watch(x_.upstream->socket);
+    if (!x_.once || !x_.once->goes_on_alone())
+        client_.watch(x_.upstream->socket);
     auto const before = out.size();
     auto const ec = co_await write_up(out);
     // An upstream that refuses a body may have answered before it closed: what it said is looked for all the same.

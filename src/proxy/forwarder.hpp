@@ -73,6 +73,11 @@ public:
     forwarder(forwarder const&) = delete;
     forwarder& operator=(forwarder const&) = delete;
 
+    /// Reads all of the request's body, which is refused where it is longer than a block. Before run().
+    awaitable<forward_outcome> collect_all();
+    /// After collect_all().
+    std::string_view body() const noexcept { return body_; }
+
     /// Sends the request to that upstream. May be called again, for another one, as long as repeatable().
     awaitable<forward_outcome> run(upstream& to);
 
@@ -80,7 +85,7 @@ public:
     bool repeatable() const noexcept { return !streaming_ && (!x_.sent || is_idempotent(x_.request.verb)); }
 
     /// It has begun with the request: what follows holds.
-    bool begun() const noexcept { return to_ != nullptr; }
+    bool begun() const noexcept { return body_begun_; }
 
     /// The request was read to its end, so that another one may follow on the connection.
     bool request_read() const noexcept { return request_body_.finished(); }
@@ -119,6 +124,8 @@ private:
     outgoing_body choose_framing() const noexcept;
     void begin_reply(outgoing_body body);
     void settle_upstream();
+    void begin_copy();
+    awaitable<void> finish_holds();
 
     // What the circuit is told.
     void judge_head();
@@ -147,6 +154,7 @@ private:
     std::size_t target_ = balancer::none;
     target_set tried_ = 0;
     boot_clock::time_point attempt_began_;
+    bool body_begun_ = false;
     bool collected_ = false;
 
     body_reader request_body_;
@@ -169,6 +177,8 @@ private:
     std::size_t burst_ = 0;
     bool head_received_ = false;
     bool nothing_sent_ = false;
+    /// The client has left, and the answer is taken down for whoever asks again.
+    bool alone_ = false;
 };
 
 } // namespace weir::proxy

@@ -136,6 +136,8 @@ awaitable<forward_outcome> forwarder::relay_body() {
     bool const read_here = !x_.usages.empty();
     if (read_here)
         services_.admission->begin_response(x_);
+    if (x_.once)
+        begin_copy();
     gather_list out;
     out.add(x_.reply);
     bool ended = response_body_.finished();
@@ -153,14 +155,18 @@ awaitable<forward_outcome> forwarder::relay_body() {
             services_.admission->take_response(x_, piece.data);
         add_framed(out, down_, piece.data, ended, down_chunk_);
         x_.bytes_out += piece.data.size();
-        if (ended && x_.lock)
-            x_.lock->release(); // before the client can know that it is free
-        if (!out.empty()) {
+        if (x_.once)
+            x_.once->copy().take(piece.data);
+        if (ended && (x_.once || x_.lock))
+            co_await finish_holds();
+        if (!out.empty() && !alone_) {
             x_.answered = true;
-            if (co_await write_down(out))
-                co_return forward_outcome{result::gone, x_.status, client_closed_text, {}};
-            out.clear();
+            auto const failed = co_await write_down(out);
+            alone_ = failed.failed();
         }
+        out.clear();
+        if (alone_ && !ended && !(x_.once && x_.once->goes_on_alone()))
+            break;
         if (ended)
             break;
         if (piece.why.status != 0)
@@ -172,8 +178,28 @@ awaitable<forward_outcome> forwarder::relay_body() {
                 co_return co_await cut_short();
         }
     }
-    settle_upstream();
+    if (ended)
+        settle_upstream();
+    if (alone_)
+        co_return forward_outcome{result::gone, x_.status, client_closed_text, {}};
     co_return forward_outcome{};
+}
+
+/// The head is there of an answer that others may be given, too.
+void forwarder::begin_copy() {
+    auto& copy = x_.once->copy();
+    copy.begin(x_.response, x_.request.verb);
+    if (copy.too_much() && !uploading_)
+        client_.watch(x_.upstream->socket);
+}
+
+/// The upstream is done. Redis knows it before the client can, so that what he does next, anywhere, finds it so: what
+/// is merely sent before may still be read after.
+awaitable<void> forwarder::finish_holds() {
+    if (x_.once)
+        co_await services_.once->complete(x_);
+    if (x_.lock)
+        co_await x_.lock->give_back();
 }
 
 awaitable<forward_outcome> forwarder::cut_short() {

@@ -13,6 +13,11 @@ void lock_hold::take(lock::lease lease, upstream_handle& call) {
     lease_.on_lost([this, &call] { on_lost(call); });
 }
 
+awaitable<void> lock_hold::give_back() {
+    if (lease_)
+        co_await lease_.async_release(use_result);
+}
+
 void lock_hold::on_lost(upstream_handle& call) noexcept {
     lost_ = true;
     if (!call)

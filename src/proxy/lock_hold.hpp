@@ -1,6 +1,7 @@
 #pragma once
 
 #include "proxy/client_stream.hpp"
+#include "proxy/io.hpp"
 #include "proxy/upstream_pool.hpp"
 
 #include <weir/lock/lease.hpp>
@@ -48,7 +49,9 @@ public:
     /// It is held. Where it is lost, what goes on over `call` is broken off; the handle must outlive the object.
     void take(lock::lease lease, upstream_handle& call);
 
-    /// Gives it back, if it is held.
+    /// Gives it back, if it is held, and returns when Redis has heard of it, or has not for its timeout.
+    awaitable<void> give_back();
+    /// The same without waiting.
     void release() noexcept { lease_.release(); }
 
 private:

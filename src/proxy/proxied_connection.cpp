@@ -24,6 +24,8 @@ awaitable<bool> proxied_connection::serve() {
         co_return co_await refuse({x.status}, keep);
     }
     bool const again = co_await admitted();
+    if (x.once)
+        services_->once->end(x);
     if (x.lock)
         x.lock->release();
     if (services_->admission)
@@ -111,6 +113,14 @@ awaitable<bool> proxied_connection::forward() {
                   {peer_text_, client_address_.peer_trusted, !x.usages.empty(), client_.is_secure(),
                    x.lock ? x.lock->fields() : std::string_view{}},
                   key);
+    if (services_->config.routes[x.route].idempotency && once_gate::concerns(x.request.verb)) {
+        std::string kept;
+        auto const early = co_await begin_once(way, kept);
+        if (early.what != forward_outcome::result::done)
+            co_return co_await conclude(way, early);
+        if (!kept.empty())
+            co_return co_await give_again(kept, "Idempotent-Replayed: true\r\n", way);
+    }
     forward_outcome outcome = refused_by(to);
     if (!to.circuit || co_await ask_circuit(*to.circuit))
         outcome = co_await way.run(to);
@@ -123,6 +133,50 @@ awaitable<bool> proxied_connection::forward() {
     if (outcome.unanswered() && (how.fallback || how.fallback_upstream))
         co_return co_await fall_back(way, to, outcome);
     co_return co_await conclude(way, outcome);
+}
+
+/// Whether the request was executed before; then `replay` is what was answered.
+awaitable<forward_outcome> proxied_connection::begin_once(forwarder& way, std::string& replay) {
+    using result = forward_outcome::result;
+    auto& x = *exchange_;
+    std::string_view key;
+    if (!once_gate::read_key(x, key))
+        co_return forward_outcome{result::refuse, x.status, {}, {}};
+    if (key.empty() && services_->config.routes[x.route].idempotency->required)
+        co_return forward_outcome{result::refuse, 400, "this route wants an Idempotency-Key", {}};
+    if (key.empty())
+        co_return forward_outcome{};
+    // All of it is compared, so all of it is read before the upstream sees any.
+    auto const collected = co_await way.collect_all();
+    if (collected.status == 413)
+        x.detail = "with an Idempotency-Key the body may have 64 KiB at most";
+    if (collected.what != result::done)
+        co_return collected;
+    auto const begun = co_await services_->once->begin(x, key, way.body(), replay);
+    if (begun == once_gate::verdict::refused)
+        co_return forward_outcome{result::refuse, x.status, {}, {}};
+    co_return forward_outcome{};
+}
+
+/// Answers with what another request was answered.
+awaitable<bool> proxied_connection::give_again(std::string_view copy, std::string_view mark, forwarder const& way) {
+    auto& x = *exchange_;
+    x.surplus = way.surplus();
+    bool const read = !way.begun() || way.request_read();
+    unread_ = !read;
+    read_response kept;
+    if (!read_copy(copy, x.request.verb, kept))
+        co_return co_await refuse({503, "what was answered before cannot be read"}, x.keep_alive && read);
+    x.keep_alive = x.keep_alive && read && !services_->draining;
+    x.limit_fields.append(mark);
+    outgoing_body body;
+    if (kept.head.has_content_length)
+        body = {http::body_framing::length, kept.head.content_length};
+    write_response_head(x.reply, kept.head, body,
+                        {x.request_id, services_->date, x.limit_fields, x.keep_alive, x.request.version});
+    x.reply.append(kept.body);
+    x.status = kept.head.status;
+    co_return co_await send_reply();
 }
 
 awaitable<bool> proxied_connection::conclude(forwarder& way, forward_outcome outcome) {

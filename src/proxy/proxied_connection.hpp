@@ -14,6 +14,8 @@ private:
     awaitable<bool> serve() override;
     awaitable<bool> admitted();
     awaitable<bool> forward();
+    awaitable<forward_outcome> begin_once(forwarder& way, std::string& replay);
+    awaitable<bool> give_again(std::string_view copy, std::string_view mark, forwarder const& way);
     awaitable<bool> ask_circuit(guard& of);
     awaitable<bool> conclude(forwarder& way, forward_outcome outcome);
     awaitable<bool> fall_back(forwarder& way, upstream& from, forward_outcome why);

@@ -11,6 +11,7 @@
 #include "proxy/ids.hpp"
 #include "proxy/insight.hpp"
 #include "proxy/lock_gate.hpp"
+#include "proxy/once_gate.hpp"
 #include "proxy/router.hpp"
 #include "proxy/upstream.hpp"
 
@@ -121,6 +122,8 @@ struct services : boost::intrusive_ref_counter<services, boost::sp_adl_block::th
     std::optional<proxy::admission> admission;
     /// None where no lock is configured.
     std::optional<lock_gate> gate;
+    /// None where no route has requests executed once.
+    std::optional<once_gate> once;
     identifier who;
     insight& known;
     /// As many as `config.upstreams`, in their order.

@@ -8,6 +8,7 @@
 #include <boost/asio/detached.hpp>
 #include <boost/asio/post.hpp>
 
+#include <algorithm>
 #include <array>
 #include <ctime>
 
@@ -33,7 +34,7 @@ bool is_out_of_resources(error_code ec) noexcept {
 
 std::vector<redis::script const*> worker_scripts() {
     auto all = rate_limit_scripts();
-    for (auto const& more : {circuit::scripts(), lock::scripts()})
+    for (auto const& more : {circuit::scripts(), lock::scripts(), lock::idempotency_scripts()})
         all.insert(all.end(), more.begin(), more.end());
     return all;
 }
@@ -112,6 +113,11 @@ services_ptr worker::make_services(std::shared_ptr<edition const> e) {
         made->admission.emplace(config, *limiter_, counts, parts_.known.hot, parts_.wheel, parts_.ids);
     if (locks_ && !config.locks.empty())
         made->gate.emplace(config, locks_->manager(), counts);
+    if (std::any_of(config.routes.begin(), config.routes.end(),
+                    [](config::route const& r) { return r.idempotency.has_value(); })) {
+        made->once.emplace(config, *redis_, parts_.wheel, parts_.finishing);
+        made->once->belong_to(*made);
+    }
     if (made->admission)
         made->admission->belong_to(*made, parts_.finishing);
     return made;
