@@ -1,5 +1,6 @@
 #include "admin/start.hpp"
 #include "cli/commands.hpp"
+#include "cli/file_watch.hpp"
 #include "cli/log.hpp"
 #include "cli/redis_session.hpp"
 #include "cli/reload.hpp"
@@ -147,6 +148,26 @@ private:
     log& log_;
 };
 
+/// Has the configuration read again when its file changes, for as long as the configuration in effect says so.
+std::unique_ptr<file_watch> watch_file(asio::io_context& io, std::string const& file, proxy::server& server,
+                                       reloader& configuration, log& to) {
+    if (file.empty())
+        return nullptr;
+    error_code ec;
+    auto made = std::make_unique<file_watch>(
+        io, file,
+        [&] {
+            if (server.config()->reload_on_change && !server.draining())
+                configuration.reload("file change");
+        },
+        ec);
+    if (ec && server.config()->reload_on_change)
+        to.write(log::level::warning,
+                 "changes of " + file + " will not be noticed: " + ec.message() + ": send SIGHUP after them",
+                 {{"event", "watch_failed"}});
+    return made;
+}
+
 /// Serves until the server has ended.
 void serve_until_signalled(proxy::server& server, reloader& configuration, asio::io_context& io,
                            asio::signal_set& signals, log& to) {
@@ -223,6 +244,7 @@ int run_command(serve_options const& options, bool json) {
     auto const side_text = config::format_endpoint({side.address().to_string(), side.port()});
     to.write(log::level::info, "metrics and health at http://" + side_text,
              {{"event", "admin_listening"}, {"address", side_text}});
+    auto const watch = watch_file(io, options.config_file, server, configuration, to);
     serve_until_signalled(server, configuration, io, signals, to);
     to.write(log::level::info, "ended", {{"event", "ended"}});
     return exit_yes;

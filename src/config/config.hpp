@@ -319,6 +319,8 @@ struct config {
     /// Index into `limits` of the rule of that name.
     std::optional<std::size_t> find_limit(std::string_view name) const noexcept;
     /// Whether anything of it is kept in Redis.
+    /// Read the file again when it has changed, without being told.
+    bool reload_on_change = false;
     bool needs_redis() const noexcept;
 };
 

@@ -365,12 +365,14 @@ constexpr std::array document_fields{
                               config& out) { set_duration(in, v, out.drain, milliseconds{0}, hours{1}); }},
     field<config>{"access_log", read_access_log},
     field<config>{"session"},
+    field<config>{"reload_on_change",
+                  [](reader& in, node const& v, config& out) { set_boolean(in, v, out.reload_on_change); }},
     field<config>{"sessions"},
     field<config>{"cache"},
     field<config>{"allow"},
     field<config>{"deny"},
     field<config>{"tls", nullptr, {}, "it belongs to one of \"listen\", or to an upstream"},
-    field<config>{"reload", nullptr, {}, "send SIGHUP to have the file read again"},
+    field<config>{"reload", nullptr, {}, "send SIGHUP to have the file read again, or set \"reload_on_change\""},
 };
 
 } // namespace

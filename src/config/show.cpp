@@ -288,3 +288,4 @@ json show(config const& value) {
 }
 
 } // namespace weir::config
+    shown["reload_on_change"] = value.reload_on_change;
