@@ -227,12 +227,16 @@ struct upstream {
     milliseconds connect_timeout{1000};
     milliseconds first_byte_timeout{30000};
     milliseconds idle_timeout{60000};
+    /// From the beginning of one attempt, and from that of the first, to the head of the answer; 0: no such bound.
+    milliseconds per_try_timeout{0};
+    milliseconds total_timeout{0};
     /// Index into `circuits`: that of the upstream as a whole.
     std::optional<std::size_t> circuit;
     /// Index into `circuits`: each target has one of its own with these settings.
     std::optional<std::size_t> target_circuit;
 };
 
+inline constexpr std::size_t max_upgrades = 8;
 inline constexpr std::size_t no_upstream = ~std::size_t{0};
 
 /// How requests that bear an Idempotency-Key are executed once.
@@ -276,6 +280,8 @@ struct route {
     std::optional<std::size_t> lock;
     std::optional<config::idempotency> idempotency;
     std::optional<config::single_flight> single_flight;
+    /// Protocols to which a client may switch, in lower case; at most `max_upgrades`.
+    std::vector<std::string> upgrades;
 };
 
 /// What one connection and one message may take.
@@ -313,14 +319,14 @@ struct config {
     http_settings http;
     rate_limit_headers headers = rate_limit_headers::draft11;
     milliseconds drain{10000};
+    /// Read the file again when it has changed, without being told.
+    bool reload_on_change = false;
     /// `-`: standard output; empty: none; else a file, appended to.
     std::string access_log = "-";
 
     /// Index into `limits` of the rule of that name.
     std::optional<std::size_t> find_limit(std::string_view name) const noexcept;
     /// Whether anything of it is kept in Redis.
-    /// Read the file again when it has changed, without being told.
-    bool reload_on_change = false;
     bool needs_redis() const noexcept;
 };
 

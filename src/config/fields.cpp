@@ -5,6 +5,7 @@
 #include "config/limit_fields.hpp"
 #include "config/lock_fields.hpp"
 #include "config/sharing_fields.hpp"
+#include "config/upgrade_fields.hpp"
 #include "config/upstream_fields.hpp"
 
 #include <weir/rate_limit/charge.hpp>
@@ -234,6 +235,8 @@ constexpr std::array route_fields{
     field<route_draft>{
         "idempotency",
         [](reader& in, node const& v, route_draft& out) { read_idempotency(in, v, out.value.idempotency.emplace()); }},
+    field<route_draft>{"upgrade",
+                       [](reader& in, node const& v, route_draft& out) { read_upgrades(in, v, out.value.upgrades); }},
     field<route_draft>{"circuit"},
     field<route_draft>{"cache"},
     field<route_draft>{"session"},
@@ -241,7 +244,6 @@ constexpr std::array route_fields{
     field<route_draft>{"deny"},
     field<route_draft>{"retries"},
     field<route_draft>{"timeouts", nullptr, {}, "set them on the upstream"},
-    field<route_draft>{"upgrade"},
 };
 
 // --- http -----------------------------------------------------------------------------------------------------------
@@ -364,9 +366,9 @@ constexpr std::array document_fields{
     field<config>{"drain", [](reader& in, node const& v,
                               config& out) { set_duration(in, v, out.drain, milliseconds{0}, hours{1}); }},
     field<config>{"access_log", read_access_log},
-    field<config>{"session"},
     field<config>{"reload_on_change",
                   [](reader& in, node const& v, config& out) { set_boolean(in, v, out.reload_on_change); }},
+    field<config>{"session"},
     field<config>{"sessions"},
     field<config>{"cache"},
     field<config>{"allow"},

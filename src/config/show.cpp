@@ -181,6 +181,10 @@ json show_upstream(config const& whole, upstream const& value) {
     shown["timeouts"] = {{"connect", format_duration(value.connect_timeout)},
                          {"first_byte", format_duration(value.first_byte_timeout)},
                          {"idle", format_duration(value.idle_timeout)}};
+    if (value.per_try_timeout.count() > 0)
+        shown["timeouts"]["per_try"] = format_duration(value.per_try_timeout);
+    if (value.total_timeout.count() > 0)
+        shown["timeouts"]["total"] = format_duration(value.total_timeout);
     if (value.circuit)
         shown["circuit"] = whole.circuits.at(*value.circuit).name;
     if (value.target_circuit)
@@ -226,6 +230,8 @@ json show_route(config const& whole, route const& value) {
                                 {"max_answer", format_size(value.idempotency->max_answer)},
                                 {"fields", value.idempotency->fields},
                                 {"on_redis_failure", value.idempotency->pass_without_redis ? "open" : "closed"}};
+    if (!value.upgrades.empty())
+        shown["upgrade"] = value.upgrades;
     return shown;
 }
 
@@ -284,8 +290,8 @@ json show(config const& value) {
     shown["rate_limit_headers"] = format_rate_limit_headers(value.headers);
     shown["drain"] = format_duration(value.drain);
     shown["access_log"] = value.access_log.empty() ? "off" : value.access_log;
+    shown["reload_on_change"] = value.reload_on_change;
     return shown;
 }
 
 } // namespace weir::config
-    shown["reload_on_change"] = value.reload_on_change;

@@ -14,8 +14,8 @@ constexpr std::array timeout_fields{
     field<upstream>{"connect", read_upstream_timeout<&upstream::connect_timeout>},
     field<upstream>{"first_byte", read_upstream_timeout<&upstream::first_byte_timeout>},
     field<upstream>{"idle", read_upstream_timeout<&upstream::idle_timeout>},
-    field<upstream>{"total"},
-    field<upstream>{"per_try"},
+    field<upstream>{"per_try", read_upstream_timeout<&upstream::per_try_timeout>},
+    field<upstream>{"total", read_upstream_timeout<&upstream::total_timeout>},
 };
 
 void read_targets(reader& in, node const& v, upstream& out) {
@@ -182,7 +182,11 @@ void read_own(reader& in, node const& v, draft& out) {
     Read(in, v, out.value);
 }
 
-void read_timeouts(reader& in, node const& v, upstream& out) { read_object(in, v, out, timeout_fields); }
+void read_timeouts(reader& in, node const& v, upstream& out) {
+    read_object(in, v, out, timeout_fields);
+    if (out.total_timeout.count() > 0 && out.per_try_timeout >= out.total_timeout)
+        in.error(v, "\"per_try\" says nothing: it is not shorter than \"total\"");
+}
 
 constexpr std::array upstream_fields{
     field<draft>{"targets", read_own<read_targets>, presence::required},

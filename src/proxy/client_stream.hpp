@@ -29,10 +29,12 @@ public:
         tls_ = std::make_unique<tls_session>(*context_, socket_);
     }
     bool is_secure() const noexcept { return tls_ != nullptr; }
+    /// Null: in the clear.
+    tls_session* tls() noexcept { return tls_.get(); }
     awaitable<error_code> shake_hands() { return proxy::shake_hands(socket_, *tls_); }
     /// Ends the stream as TLS demands, so that the client knows that nothing is missing.
     void say_goodbye() noexcept {
-        if (tls_)
+        if (tls_ && socket_.is_open()) // the session would write to whoever has the descriptor next
             tls_->say_goodbye();
     }
 
@@ -84,6 +86,8 @@ public:
 
     /// Bytes written since the connection was accepted.
     std::uint64_t written() const noexcept { return written_; }
+    /// `n` more were, by who speaks on the socket itself.
+    void add_written(std::uint64_t n) noexcept { written_ += n; }
     /// Bytes read since the connection was accepted.
     std::uint64_t received() const noexcept { return received_; }
 

@@ -31,6 +31,8 @@ std::size_t name_violated(exchange const& x, std::span<std::string_view> out) no
 std::optional<metrics::stream_outcome> stream_outcome_of(exchange const& x) noexcept {
     using metrics::stream_outcome;
     using metrics::upstream_error;
+    if (x.switched)
+        return x.switched;
     auto const framing = x.response.framing;
     if (!x.answered || (framing != http::body_framing::chunked && framing != http::body_framing::until_close))
         return {};

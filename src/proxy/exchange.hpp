@@ -81,6 +81,10 @@ struct exchange {
     /// The request body on its way up, and the response on its way down.
     buffer_pool::block up;
     buffer_pool::block down;
+    /// The protocols that the client offered and the route allows, as the upstream is offered them; empty: none.
+    std::string upgrade;
+    /// How it went, after a switch to one of them.
+    std::optional<metrics::stream_outcome> switched;
 
     /// The client may send another request on this connection.
     bool keep_alive = false;
@@ -116,6 +120,8 @@ struct exchange {
         target_leave.drop();
         up.release();
         down.release();
+        upgrade.clear();
+        switched.reset();
         request_id.clear();
         user = {};
         attributes.clear();

@@ -36,7 +36,8 @@ forward_outcome connect_outcome(connect_failure why) noexcept {
 
 awaitable<forward_outcome> forwarder::run(upstream& to) {
     to_ = &to;
-    if (!collected_) {
+    bool const first = !collected_;
+    if (first) {
         if (!body_begun_)
             if (auto const early = co_await collect_body(); early.what != result::done)
                 co_return early;
@@ -45,7 +46,7 @@ awaitable<forward_outcome> forwarder::run(upstream& to) {
         collected_ = true;
         x_.forwarded = boot_clock::now();
     }
-    begin_attempts();
+    begin_attempts(first ? x_.forwarded : boot_clock::now());
     for (bool fresh = streaming_;;) {
         auto outcome = co_await open(fresh);
         if (x_.lock_lost())
@@ -60,6 +61,7 @@ awaitable<forward_outcome> forwarder::run(upstream& to) {
         fresh = true;
         if (outcome.what == result::stale)
             continue;
+        alarm_.never();
         finish_attempt(outcome);
         if (outcome.what == result::done || !prepare_another(outcome))
             co_return outcome;
@@ -156,9 +158,11 @@ awaitable<forward_outcome> forwarder::open(bool fresh) {
         if (auto const refused = choose_target(); refused.what != result::done)
             co_return refused;
     if (!fresh)
-        x_.upstream = pool().take_idle(target_, !is_idempotent(x_.request.verb));
+        x_.upstream = pool().take_idle(target_);
     if (!x_.upstream) {
         auto const why = co_await pool().connect(target_, x_.upstream);
+        if (why == connect_failure::cancelled && broken_off_.what != result::done)
+            co_return broken_off_;
         if (why == connect_failure::cancelled)
             co_return client_left;
         if (why == connect_failure::tls)
@@ -209,7 +213,7 @@ awaitable<void> forwarder::upload() {
             break;
     }
     uploading_ = false;
-    if (stop_upload_ || upload_failure_.what != result::done)
+    if (stop_upload_ || broken_off_.what != result::done)
         co_return;
     client_.unlimited();
     if (!head_received_)
@@ -226,17 +230,17 @@ awaitable<bool> forwarder::read_piece(std::string_view& data) {
     if (stop_upload_)
         co_return false;
     if (ec) {
-        fail_upload(client_.expired() ? body_too_slow : client_left);
+        break_off(client_.expired() ? body_too_slow : client_left);
         co_return false;
     }
     auto const piece = request_body_.take(x_.up.data(), n);
     x_.bytes_in += piece.data.size();
     if (piece.why.status != 0) {
-        fail_upload({result::refuse, piece.why.status, piece.why.reason, {}});
+        break_off({result::refuse, piece.why.status, piece.why.reason, {}});
         co_return false;
     }
     if (x_.bytes_in > services_.config.http.max_body) {
-        fail_upload(body_too_large);
+        break_off(body_too_large);
         co_return false;
     }
     data = piece.data;
@@ -244,10 +248,11 @@ awaitable<bool> forwarder::read_piece(std::string_view& data) {
     co_return true;
 }
 
-void forwarder::fail_upload(forward_outcome why) {
-    upload_failure_ = why;
+void forwarder::break_off(forward_outcome why) {
+    broken_off_ = why;
     error_code ignored;
-    x_.upstream->socket.cancel(ignored);
+    if (x_.upstream)
+        x_.upstream->socket.cancel(ignored);
 }
 
 awaitable<error_code> forwarder::write_up_secure(gather_list& out) {

@@ -96,11 +96,22 @@ public:
 private:
     using result = forward_outcome::result;
 
+    /// Until the head of the answer is there.
+    class alarm final : public deadline_wheel::entry {
+    public:
+        explicit alarm(forwarder& of) noexcept
+            : of_(of) {}
+
+    private:
+        void on_deadline() override { of_.on_alarm(); }
+        forwarder& of_;
+    };
+
     // The request on its way up.
     awaitable<forward_outcome> collect_body();
     awaitable<forward_outcome> collect_length(std::string_view at_hand);
     forward_outcome collect_chunks(std::size_t at_hand);
-    void begin_attempts();
+    void begin_attempts(boot_clock::time_point now);
     forward_outcome choose_target();
     awaitable<forward_outcome> open(bool fresh);
     awaitable<forward_outcome> send_and_receive();
@@ -109,13 +120,14 @@ private:
     awaitable<bool> read_piece(std::string_view& data);
     awaitable<error_code> write_up(gather_list& out);
     awaitable<error_code> write_up_secure(gather_list& out);
-    void fail_upload(forward_outcome why);
+    void break_off(forward_outcome why);
 
     // The answer on its way down.
     awaitable<forward_outcome> download();
     awaitable<forward_outcome> download_and_stop_upload();
     awaitable<forward_outcome> read_response_head();
     awaitable<forward_outcome> relay_body();
+    awaitable<forward_outcome> relay_switch();
     awaitable<error_code> read_down(std::chrono::nanoseconds timeout);
     awaitable<error_code> read_down_secure(std::chrono::nanoseconds timeout);
     awaitable<error_code> write_down(gather_list& out);
@@ -132,6 +144,10 @@ private:
     circuit::outcome verdict_on(forward_outcome const& how) const noexcept;
     void finish_attempt(forward_outcome const& how);
     void judge(forward_outcome const& how);
+
+    // For how long.
+    void set_alarm();
+    void on_alarm();
 
     // Whether there is another attempt.
     bool prepare_another(forward_outcome const& after);
@@ -153,8 +169,11 @@ private:
     unsigned attempts_ = 1;
     std::size_t target_ = balancer::none;
     target_set tried_ = 0;
+    boot_clock::time_point run_began_;
     boot_clock::time_point attempt_began_;
     bool body_begun_ = false;
+    alarm alarm_{*this};
+    bool alarm_is_total_ = false;
     bool collected_ = false;
 
     body_reader request_body_;
@@ -163,7 +182,8 @@ private:
     std::string_view surplus_;
     outgoing_body up_;
     std::array<char, 24> up_chunk_;
-    forward_outcome upload_failure_;
+    /// Why the attempt was broken off by ourselves, in its middle.
+    forward_outcome broken_off_;
     bool streaming_ = false;
     bool uploading_ = false;
     bool upload_broken_ = false;

@@ -35,13 +35,34 @@ bool was_unsent(metrics::upstream_error kind) noexcept {
 
 } // namespace
 
-void forwarder::begin_attempts() {
-    attempt_began_ = x_.forwarded;
+void forwarder::begin_attempts(boot_clock::time_point now) {
+    run_began_ = attempt_began_ = now;
     attempts_ = 1;
     tried_ = 0;
     target_ = balancer::none;
+    broken_off_ = {};
     if (settings().retries.attempts > 1)
-        to_->retries.request(x_.forwarded);
+        to_->retries.request(now);
+    set_alarm();
+}
+
+void forwarder::set_alarm() {
+    using nanoseconds = std::chrono::nanoseconds;
+    nanoseconds const per_try = settings().per_try_timeout, total = settings().total_timeout;
+    if (per_try == nanoseconds{0} && total == nanoseconds{0})
+        return;
+    auto const left = total - (attempt_began_ - run_began_);
+    alarm_is_total_ = total != nanoseconds{0} && (per_try == nanoseconds{0} || left <= per_try);
+    services_.wheel.expires_after(alarm_, alarm_is_total_ ? left : per_try);
+}
+
+void forwarder::on_alarm() {
+    if (alarm_is_total_)
+        break_off({result::refuse, 504, "the upstream took too long to answer, all attempts together (timeouts.total)",
+                   metrics::upstream_error::total_timeout});
+    else
+        break_off({result::refuse, 504, "the upstream took too long to answer one attempt (timeouts.per_try)",
+                   metrics::upstream_error::per_try_timeout});
 }
 
 forward_outcome forwarder::choose_target() {
@@ -132,6 +153,8 @@ bool forwarder::prepare_another(forward_outcome const& after) {
     x_.detail.clear();
     x_.first_byte = {};
     head_received_ = upload_broken_ = nothing_sent_ = false;
+    broken_off_ = {};
+    set_alarm();
     if (!to_->circuit)
         return true;
     x_.leave.begin(*to_->circuit, to_->circuit->breaker().try_acquire(attempt_began_));
@@ -154,7 +177,9 @@ bool forwarder::choose_another(forward_outcome const& after) {
         return false;
     if (was_unsent(*after.kind))
         return left && !after.own_side;
-    if (after.kind != metrics::upstream_error::closed_early || !may_repeat())
+    bool const repeatable =
+        after.kind == metrics::upstream_error::closed_early || after.kind == metrics::upstream_error::per_try_timeout;
+    if (!repeatable || !may_repeat())
         return false;
     if (!left)
         tried_ = 0;

@@ -1,5 +1,7 @@
 #include "proxy/forwarder.hpp"
 #include "proxy/framing.hpp"
+#include "proxy/tunnel.hpp"
+#include "proxy/upgrade.hpp"
 
 #include <boost/asio/error.hpp>
 
@@ -15,6 +17,9 @@ using beast_field = boost::beast::http::field;
 
 /// How many blocks in a row are moved without a turn of the loop for the others.
 constexpr std::size_t max_burst = 16;
+
+/// Each renews the time to wait for the final answer.
+constexpr unsigned max_interim = 100;
 
 constexpr forward_outcome bad_answer(std::string_view reason) noexcept {
     return {forward_outcome::result::refuse, 502, reason, metrics::upstream_error::bad_response};
@@ -45,10 +50,13 @@ awaitable<forward_outcome> forwarder::download() {
     if (head.what != result::done)
         co_return head;
     head_received_ = true;
+    alarm_.never();
     if (x_.leave.held() || x_.target_leave.held())
         judge_head();
     if (wants_another(x_.response.status))
         co_return forward_outcome{result::again, x_.response.status, {}, {}};
+    if (x_.response.status == 101)
+        co_return co_await relay_switch();
     co_return co_await relay_body();
 }
 
@@ -56,7 +64,7 @@ awaitable<forward_outcome> forwarder::read_response_head() {
     x_.response.reset();
     auto limits = services_.head_limits();
     limits.max_head = std::min(limits.max_head, buffer_pool::block_size - 1);
-    for (;;) {
+    for (unsigned interim = 0;;) {
         if (down_end_ != down_begin_) {
             auto const parsed = http::parse_response_head({x_.down.data() + down_begin_, down_end_ - down_begin_},
                                                           limits, x_.request.verb, x_.response);
@@ -66,8 +74,12 @@ awaitable<forward_outcome> forwarder::read_response_head() {
                 down_begin_ += parsed.consumed;
                 if (x_.response.status >= 200)
                     co_return forward_outcome{};
+                if (x_.response.status == 101 && is_agreed_switch(x_.response, x_.upgrade))
+                    co_return forward_outcome{};
                 if (x_.response.status == 101)
                     co_return bad_answer("the upstream switched protocols unasked");
+                if (++interim > max_interim)
+                    co_return bad_answer("the upstream sent interim answers without end");
                 if (x_.response.status != 100 && x_.request.version == 11) {
                     write_interim_head(x_.reply, x_.response);
                     gather_list out;
@@ -91,8 +103,8 @@ awaitable<forward_outcome> forwarder::read_response_head() {
 forward_outcome forwarder::explain_silence() const {
     if (x_.lock_lost())
         return lost_lock;
-    if (upload_failure_.what != result::done)
-        return upload_failure_;
+    if (broken_off_.what != result::done)
+        return broken_off_;
     if (client_.gone())
         return {result::gone, client_closed, client_closed_text, {}};
     if (x_.upstream->expired)
@@ -202,8 +214,53 @@ awaitable<void> forwarder::finish_holds() {
         co_await x_.lock->give_back();
 }
 
+/// From here on the connection belongs to the other protocol.
+awaitable<forward_outcome> forwarder::relay_switch() {
+    client_.stop_watching();
+    x_.upstream->never();
+    x_.keep_alive = false;
+    x_.answered = true;
+    x_.status = x_.response.status;
+    write_switch_head(x_.reply, x_.response,
+                      {x_.request_id, services_.date, x_.limit_fields, false, x_.request.version});
+    gather_list out;
+    out.add(x_.reply);
+    out.add({x_.down.data() + down_begin_, down_end_ - down_begin_});
+    x_.switched = metrics::stream_outcome::client_gone;
+    if (co_await write_down(out))
+        co_return forward_outcome{result::gone, x_.status, client_closed_text, {}};
+    x_.down.release();
+    auto const said = client_.in.view().substr(x_.used);
+    x_.used += said.size();
+
+    tunnel way(client_, *x_.upstream, services_.wheel, services_.blocks,
+               {settings().idle_timeout, services_.config.http.write_timeout});
+    auto const end = co_await way.run(said);
+    client_.add_written(way.bytes_down());
+    x_.bytes_in += way.bytes_up();
+    if (end == tunnel_end::complete && !x_.lock_lost()) {
+        x_.switched = metrics::stream_outcome::complete;
+        co_return forward_outcome{};
+    }
+    // Neither side may take what was broken off for what has ended.
+    close_with_reset(x_.upstream->socket);
+    if (end == tunnel_end::client_broke_off && !x_.lock_lost())
+        co_return forward_outcome{result::gone, x_.status, client_closed_text, {}};
+    if (end == tunnel_end::idle) {
+        x_.switched = metrics::stream_outcome::idle_timeout;
+        co_return forward_outcome{result::cut, x_.status, "nothing passed for too long", {}};
+    }
+    x_.switched = metrics::stream_outcome::cut_short;
+    if (x_.lock_lost()) {
+        x_.detail = lost_lock.reason;
+        co_return forward_outcome{result::cut, x_.status, lost_lock.reason, {}};
+    }
+    co_return forward_outcome{result::cut, x_.status, "the upstream broke off the connection",
+                              metrics::upstream_error::cut_short};
+}
+
 awaitable<forward_outcome> forwarder::cut_short() {
-    if (client_.gone() || upload_failure_.what == result::gone)
+    if (client_.gone() || broken_off_.what == result::gone)
         co_return forward_outcome{result::gone, x_.status, client_closed_text, {}};
     if (is_event_stream(x_.response) && down_.framing != body_framing::length) {
         // Two line ends: the stream may have been cut in the middle of an event.
@@ -236,7 +293,7 @@ void forwarder::settle_upstream() {
 awaitable<error_code> forwarder::read_down(std::chrono::nanoseconds timeout) {
     auto& socket = x_.upstream->socket;
     asio::mutable_buffer const room{x_.down.data() + down_end_, buffer_pool::block_size - down_end_};
-    if (upload_failure_.what != result::done || client_.gone() || x_.upstream->expired || x_.lock_lost())
+    if (broken_off_.what != result::done || client_.gone() || x_.upstream->expired || x_.lock_lost())
         co_return asio::error::operation_aborted;
     if (x_.upstream->tls) [[unlikely]]
         co_return co_await read_down_secure(timeout);

@@ -180,6 +180,8 @@ void write_request_head(std::string& out, http::request_head const& request, std
         out.append("-00"sv);
     }
     out.append(request.version == 10 ? "\r\nVia: 1.0 weir\r\n"sv : "\r\nVia: 1.1 weir\r\n"sv);
+    if (!client.upgrade.empty())
+        out.append("Connection: Upgrade\r\nUpgrade: "sv).append(client.upgrade).append("\r\n"sv);
     append_framing(out, body);
     out.append("\r\n"sv);
 }
@@ -211,12 +213,32 @@ void write_response_head(std::string& out, http::response_head const& response, 
     out.append("\r\n"sv);
 }
 
-void write_interim_head(std::string& out, http::response_head const& response) {
-    out.clear();
+namespace {
+
+/// The fields of a 1xx, which has no body whatever it says.
+void append_bodiless(std::string& out, http::response_head const& response) {
     append_status(out, response);
     for (auto const& each : response.fields())
-        if (!http::is_hop_by_hop(response, each))
+        if (!http::is_hop_by_hop(response, each) && each.id != beast_field::content_length)
             append_field(out, each.name, each.value);
+}
+
+} // namespace
+
+void write_switch_head(std::string& out, http::response_head const& response, reply_fields const& ours) {
+    out.clear();
+    append_bodiless(out, response);
+    if (response.find("x-request-id") == nullptr)
+        append_field(out, "X-Request-Id", ours.request_id);
+    out.append("Via: 1.1 weir\r\n"sv).append(ours.extra);
+    append_field(out, "Connection", "Upgrade");
+    append_field(out, "Upgrade", response.find(beast_field::upgrade));
+    out.append("\r\n"sv);
+}
+
+void write_interim_head(std::string& out, http::response_head const& response) {
+    out.clear();
+    append_bodiless(out, response);
     out.append("\r\n"sv);
 }
 

@@ -23,6 +23,8 @@ struct client_info {
     bool secure = false;
     /// What else we say to the upstream: complete lines.
     std::string_view extra = {};
+    /// The protocols to which it may switch, as a list; empty: none.
+    std::string_view upgrade = {};
 };
 
 /// How a body leaves: our own decision, never the framing it came with.
@@ -55,6 +57,10 @@ struct reply_fields {
 /// Writes the head of the upstream's response as the client gets it into `out`.
 void write_response_head(std::string& out, http::response_head const& response, outgoing_body body,
                          reply_fields const& ours);
+
+/// Writes the head by which the upstream switched to one of the protocols it was offered, as the client gets it, into
+/// `out`.
+void write_switch_head(std::string& out, http::response_head const& response, reply_fields const& ours);
 
 /// Writes an interim response (1xx) as the client gets it into `out`.
 void write_interim_head(std::string& out, http::response_head const& response);

@@ -1,6 +1,6 @@
 #include "proxy/proxied_connection.hpp"
 
-#include <boost/asio/socket_base.hpp>
+#include "proxy/upgrade.hpp"
 
 namespace weir::proxy {
 
@@ -109,11 +109,15 @@ awaitable<bool> proxied_connection::forward() {
     auto& to = *services_->upstreams[x.upstream_index];
     auto const& how = to.settings();
     auto const key = how.balance == config::balance::consistent_hash ? balance_key(how) : 0;
+    auto const& route = services_->config.routes[x.route];
+    bool const executed_once = route.idempotency && once_gate::concerns(x.request.verb);
+    if (!executed_once) // another protocol is no answer that could be given again
+        choose_upgrades(x.request, route.upgrades, x.upgrade);
     forwarder way(*services_, client_, x,
                   {peer_text_, client_address_.peer_trusted, !x.usages.empty(), client_.is_secure(),
-                   x.lock ? x.lock->fields() : std::string_view{}},
+                   x.lock ? x.lock->fields() : std::string_view{}, x.upgrade},
                   key);
-    if (services_->config.routes[x.route].idempotency && once_gate::concerns(x.request.verb)) {
+    if (executed_once) {
         std::string kept;
         auto const early = co_await begin_once(way, kept);
         if (early.what != forward_outcome::result::done)
@@ -201,8 +205,8 @@ awaitable<bool> proxied_connection::conclude(forwarder& way, forward_outcome out
     case result::cut:
         unread_ = false;
         cut_ = true;
-        if (x.request.version == 10)
-            reset_on_close(); // its end of the connection is the end of the body: only a reset tells
+        if (x.request.version == 10 || x.switched)
+            close_with_reset(client_.socket()); // its end of the connection is the end of the body: only a reset tells
         break;
     case result::gone:
     case result::stale:
@@ -244,12 +248,6 @@ awaitable<bool> proxied_connection::answer_instead(config::fallback_answer const
     head.content_type = with.content_type;
     write_answer(exchange_->reply, head, with.body);
     co_return co_await send_reply();
-}
-
-void proxied_connection::reset_on_close() noexcept {
-    error_code ignored;
-    client_.socket().set_option(asio::socket_base::linger(true, 0), ignored);
-    client_.socket().close(ignored); // where a socket is destroyed open, Asio closes it as if nothing were set
 }
 
 } // namespace weir::proxy

@@ -22,7 +22,6 @@ private:
     awaitable<bool> answer_instead(config::fallback_answer const& with, bool keep);
     std::uint64_t balance_key(config::upstream const& of) const noexcept;
     verdict check();
-    void reset_on_close() noexcept;
 
     /// The methods of the path that was asked for with another one.
     std::string allow_;

@@ -71,14 +71,14 @@ upstream_pool::upstream_pool(asio::io_context& io, deadline_wheel& wheel, config
 
 upstream_pool::~upstream_pool() = default;
 
-upstream_handle upstream_pool::take_idle(std::size_t target, bool verified) {
+upstream_handle upstream_pool::take_idle(std::size_t target) {
     auto& idle = targets_[target].idle;
     while (!idle.empty()) {
         auto connection = std::move(idle.back());
         idle.pop_back();
         connection->idle_ = false;
         connection->never();
-        if (!verified || is_quiet(connection->socket))
+        if (is_quiet(connection->socket))
             return connection;
     }
     return nullptr;

@@ -76,9 +76,9 @@ public:
     config::upstream const& settings() const noexcept { return settings_; }
     config::target const& target(std::size_t index) const noexcept { return settings_.targets[index]; }
 
-    /// An idle connection to `target`, or null. With `verified`, one the upstream has not closed up to now: it costs a
-    /// system call, and is for requests that may not be sent twice.
-    upstream_handle take_idle(std::size_t target, bool verified);
+    /// An idle connection to `target`, or null. The upstream has not closed it up to now, nor said anything on it: that
+    /// would be taken for the answer to a request that was sent later, perhaps of somebody else.
+    upstream_handle take_idle(std::size_t target);
 
     /// Opens a connection to `target` into `into`, which is set while connecting so that the caller can cancel by
     /// closing the socket. On failure `into` is null.

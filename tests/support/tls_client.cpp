@@ -1,5 +1,6 @@
 #include "support/tls_client.hpp"
 
+#include <boost/asio/read.hpp>
 #include <boost/asio/ssl/host_name_verification.hpp>
 #include <boost/asio/write.hpp>
 #include <boost/beast/http.hpp>
@@ -47,6 +48,18 @@ http_response tls_client::exchange(std::string_view bytes) {
 
 http_response tls_client::get(std::string_view target, std::string_view fields) {
     return exchange("GET " + std::string(target) + " HTTP/1.1\r\nHost: weir.test\r\n" + std::string(fields) + "\r\n");
+}
+
+std::string tls_client::read_raw(std::size_t n) {
+    std::string all(n, '\0');
+    asio::read(stream_, asio::buffer(all));
+    return all;
+}
+
+bool tls_client::close() {
+    boost::system::error_code ec;
+    stream_.shutdown(ec);
+    return !ec || ec == asio::error::eof;
 }
 
 std::string tls_client::read_to_end(bool& clean) {

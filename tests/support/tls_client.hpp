@@ -22,6 +22,10 @@ public:
     http_response read();
     http_response exchange(std::string_view bytes);
     http_response get(std::string_view target, std::string_view fields = {});
+    /// Exactly `n` bytes as they come. Not after read() of an answer that more came behind.
+    std::string read_raw(std::size_t n);
+    /// Ends the stream as TLS demands and waits for the server to do so; whether it did.
+    bool close();
     /// Everything until the server ends; `clean`: it said so by TLS, too.
     std::string read_to_end(bool& clean);
 

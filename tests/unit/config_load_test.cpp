@@ -134,10 +134,10 @@ TEST(config_load, a_key_written_twice_is_an_error_that_names_the_first) {
 TEST(config_load, what_belongs_to_later_versions_is_refused_by_name_and_never_ignored) {
     EXPECT_THAT(culprits(R"({"listen":[{"address":"127.0.0.1:0"}],"cache":{},
             "limits":{"a":{"limit":1,"window":"1s","cost":1}},
-            "upstreams":{"api":{"targets":["http://a"],"timeouts":{"total":"1s"}}},
+            "upstreams":{"api":{"targets":["http://a"]}},"session":{},
             "routes":[{"name":"all","path":"/*","upstream":"api","cache":"pages","limits":["a"]}]})"),
                 ElementsAre(HasSubstr("/cache: not supported by this version"),
-                            HasSubstr("/upstreams/api/timeouts/total: not supported by this version"),
+                            HasSubstr("/session: not supported by this version"),
                             HasSubstr("/routes/0/cache: not supported by this version")));
 }
 

@@ -28,11 +28,17 @@ std::vector<std::string> complaints(std::string const& fields) {
     return all;
 }
 
+TEST(config_upstreams, an_attempt_that_may_last_as_long_as_all_of_them_is_a_contradiction) {
+    EXPECT_THAT(complaints(R"("timeouts":{"per_try":"5s","total":"5s"})"),
+                ElementsAre("/upstreams/u/timeouts: \"per_try\" says nothing: it is not shorter than \"total\""));
+    EXPECT_THAT(complaints(R"("timeouts":{"per_try":"5s"})"), ElementsAre());
+}
+
 TEST(config_upstreams, every_field_is_read_and_shown_again) {
     auto const loaded = load_text(
         R"({"listen":[{"address":"127.0.0.1:0"}],"circuits":{"c":{},"n":{}},
             "upstreams":{"u":{"targets":["http://a","http://b"],"balance":"consistent_hash","hash_key":"header:X-Session",
-                "circuit":"c","target_circuit":"n",
+                "circuit":"c","target_circuit":"n","timeouts":{"per_try":"2s","total":"5s"},
                 "retries":{"attempts":3,"budget":0.1,"statuses":[502,503]},
                 "health":{"path":"/healthz","interval":"2s","timeout":"1s","unhealthy_after":4,"healthy_after":3},
                 "ejection":{"after":7,"for":"20s","max_share":0.3},
@@ -45,6 +51,8 @@ TEST(config_upstreams, every_field_is_read_and_shown_again) {
     EXPECT_EQ(u.hash_key.header, "x-session");
     EXPECT_EQ(u.circuit, 0u);
     EXPECT_EQ(u.target_circuit, 1u);
+    EXPECT_EQ(u.per_try_timeout, std::chrono::seconds{2});
+    EXPECT_EQ(u.total_timeout, std::chrono::seconds{5});
     EXPECT_EQ(u.retries.attempts, 3u);
     EXPECT_EQ(u.retries.budget, 0.1);
     EXPECT_THAT(u.retries.statuses, ElementsAre(502u, 503u));

@@ -40,10 +40,13 @@ enum class upstream_error : std::uint8_t {
     bad_response,
     /// No agreement on TLS, or a certificate that is not believed.
     tls,
+    /// One attempt took too long to be answered, or all of them together.
+    per_try_timeout,
+    total_timeout,
 };
-inline constexpr std::array<std::string_view, 9> upstream_error_names{
+inline constexpr std::array<std::string_view, 11> upstream_error_names{
     "resolve",      "connect", "connect_timeout", "first_byte_timeout", "idle_timeout", "closed_early", "cut_short",
-    "bad_response", "tls"};
+    "bad_response", "tls",     "per_try_timeout", "total_timeout"};
 
 /// `weir_stream_outcomes_total{outcome}`: how responses without a known length ended, server-sent events above all.
 enum class stream_outcome : std::uint8_t {
