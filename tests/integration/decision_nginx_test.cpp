@@ -1,4 +1,5 @@
 #include "support/http_client.hpp"
+#include "support/nginx_server.hpp"
 #include "support/program.hpp"
 #include "support/redis_server.hpp"
 #include "support/upstream.hpp"
@@ -7,7 +8,6 @@
 #include <nlohmann/json.hpp>
 
 #include <atomic>
-#include <filesystem>
 #include <fstream>
 #include <optional>
 #include <thread>
@@ -56,17 +56,7 @@ protected:
         replace_all(server, "127.0.0.1:9901", "127.0.0.1:" + std::to_string(weir_port_));
         replace_all(server, "127.0.0.1:9000", "127.0.0.1:" + std::to_string(up_.port()));
         replace_all(server, "listen 8080", "listen 127.0.0.1:" + std::to_string(nginx_port_));
-        auto const& dir = directory_.path();
-        std::ofstream(dir + "/nginx.conf")
-            << "daemon off; master_process off; pid " << dir << "/pid; error_log stderr notice;\n"
-            << "events { worker_connections 1024; }\nhttp {\n  access_log off;\n  client_body_temp_path " << dir
-            << "/b; proxy_temp_path " << dir << "/p; fastcgi_temp_path " << dir << "/f; uwsgi_temp_path " << dir
-            << "/u; scgi_temp_path " << dir << "/s;\n"
-            << server << "}\n";
-        // Debian keeps nginx where the PATH of a user may not lead.
-        auto const* const program = std::filesystem::exists("/usr/sbin/nginx") ? "/usr/sbin/nginx" : "nginx";
-        nginx_.emplace(program, std::vector<std::string>{"-p", dir, "-c", dir + "/nginx.conf"});
-        nginx_->wait_for_error_line("event method"); // written when it listens
+        nginx_.emplace(server);
     }
 
     void start(nlohmann::json const& limit) {
@@ -82,7 +72,7 @@ protected:
     redis_server redis_;
     upstream up_{upstream::always("served")};
     std::optional<program> weir_;
-    std::optional<program> nginx_;
+    std::optional<nginx_server> nginx_;
     std::uint16_t weir_port_ = 0;
     std::uint16_t nginx_port_ = 0;
 };
