@@ -59,7 +59,8 @@ api_resource reload_resource(reload_function reload, std::shared_ptr<config_stat
             [reload = std::move(reload), state](api_request const& asked) -> asio::awaitable<api_answer> {
                 if (asked.path.size() != 1)
                     co_return refused(404, "nothing is under /v1/reload");
-                co_return tell_reload(reload("the admin API"), state->hash());
+                auto const issues = reload("the admin API");
+                co_return tell_reload(issues, state->hash()); // the hash that is now
             }};
 }
 
