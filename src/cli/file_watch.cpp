@@ -19,10 +19,8 @@ constexpr std::uint32_t wanted_events = IN_CLOSE_WRITE | IN_MOVED_TO | IN_CREATE
 
 } // namespace
 
-file_watch::file_watch(asio::io_context& io, std::string file, std::function<void()> changed,
-                       boost::system::error_code& ec)
+file_watch::file_watch(asio::io_context& io, std::string file, boost::system::error_code& ec)
     : file_(std::move(file))
-    , changed_(std::move(changed))
     , events_(io) {
     auto const descriptor = ::inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
     if (descriptor < 0) {
@@ -32,7 +30,12 @@ file_watch::file_watch(asio::io_context& io, std::string file, std::function<voi
     events_.assign(descriptor);
     watch_directories();
     known_ = look();
-    wait();
+}
+
+void file_watch::run(std::function<void()> changed) {
+    changed_ = std::move(changed);
+    if (events_.is_open())
+        wait();
 }
 
 file_watch::identity file_watch::look() const noexcept {

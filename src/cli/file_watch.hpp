@@ -18,11 +18,13 @@ namespace weir::cli {
 /// link or what it leads to (as Kubernetes swaps the files of a ConfigMap). Belongs to the thread of its loop.
 class file_watch {
 public:
-    /// Calls `changed` from the loop for as long as the object lives. With `ec` the system does not tell of changes,
-    /// and nothing is watched.
-    file_watch(asio::io_context& io, std::string file, std::function<void()> changed, boost::system::error_code& ec);
+    /// From now on changes are noticed. With `ec` the system does not tell of them, and run() does nothing.
+    file_watch(asio::io_context& io, std::string file, boost::system::error_code& ec);
     file_watch(file_watch const&) = delete;
     file_watch& operator=(file_watch const&) = delete;
+
+    /// Calls `changed` from the loop for as long as the object lives, for changes before the call, too.
+    void run(std::function<void()> changed);
 
 private:
     /// Which file it is, and in what state.

@@ -14,6 +14,8 @@
 #include <boost/asio/signal_set.hpp>
 
 #include <csignal>
+#include <sys/resource.h>
+
 #include <iostream>
 #include <thread>
 
@@ -35,6 +37,15 @@ bool report_errors(config::loaded const& loaded, std::string const& file, bool j
             std::cerr << line << '\n';
     }
     return !loaded.value;
+}
+
+/// As many open files as the system allows: each connection is one, and what a shell gives is few.
+void raise_open_files() noexcept {
+    rlimit files{};
+    if (::getrlimit(RLIMIT_NOFILE, &files) != 0)
+        return;
+    files.rlim_cur = files.rlim_max;
+    ::setrlimit(RLIMIT_NOFILE, &files); // where it is not allowed, there are fewer
 }
 
 /// Where the limits are kept: a Redis that was named and answers, or one of our own.
@@ -148,24 +159,22 @@ private:
     log& log_;
 };
 
+/// Watches the file of the configuration, if there is one: from before it is read, so that no change is missed.
+std::unique_ptr<file_watch> watch_file(asio::io_context& io, std::string const& file, error_code& ec) {
+    return file.empty() ? nullptr : std::make_unique<file_watch>(io, file, ec);
+}
+
 /// Has the configuration read again when its file changes, for as long as the configuration in effect says so.
-std::unique_ptr<file_watch> watch_file(asio::io_context& io, std::string const& file, proxy::server& server,
-                                       reloader& configuration, log& to) {
-    if (file.empty())
-        return nullptr;
-    error_code ec;
-    auto made = std::make_unique<file_watch>(
-        io, file,
-        [&] {
-            if (server.config()->reload_on_change && !server.draining())
-                configuration.reload("file change");
-        },
-        ec);
-    if (ec && server.config()->reload_on_change)
+void follow_file(file_watch& watch, error_code const& failed, proxy::server& server, reloader& configuration, log& to) {
+    if (failed && server.config()->reload_on_change)
         to.write(log::level::warning,
-                 "changes of " + file + " will not be noticed: " + ec.message() + ": send SIGHUP after them",
+                 "changes of the configuration's file will not be noticed: " + failed.message() +
+                     ": send SIGHUP after them",
                  {{"event", "watch_failed"}});
-    return made;
+    watch.run([&] {
+        if (server.config()->reload_on_change && !server.draining())
+            configuration.reload("file change");
+    });
 }
 
 /// Serves until the server has ended.
@@ -190,12 +199,15 @@ std::string another_address(bool in_file, std::string const& file, char const* f
 
 int run_command(serve_options const& options, bool json) {
     log to(parse_log_level(options.log_level), json ? log::format::json : parse_log_format(options.log_format));
+    asio::io_context io(1);
+    error_code unwatched;
+    auto const watch = watch_file(io, options.config_file, unwatched);
     auto loaded = serve_config(options);
     if (report_errors(loaded, options.config_file, json, to))
         return exit_no;
     auto const& settings = *loaded.value;
 
-    asio::io_context io(1);
+    raise_open_files();
     asio::signal_set signals(io, SIGINT, SIGTERM, SIGHUP); // from here on, so that no signal is lost while starting
     proxy::server_options how;
     how.log = [&](proxy::log_level level, std::string_view message) { to.write(level_of(level), message); };
@@ -244,7 +256,8 @@ int run_command(serve_options const& options, bool json) {
     auto const side_text = config::format_endpoint({side.address().to_string(), side.port()});
     to.write(log::level::info, "metrics and health at http://" + side_text,
              {{"event", "admin_listening"}, {"address", side_text}});
-    auto const watch = watch_file(io, options.config_file, server, configuration, to);
+    if (watch)
+        follow_file(*watch, unwatched, server, configuration, to);
     serve_until_signalled(server, configuration, io, signals, to);
     to.write(log::level::info, "ended", {{"event", "ended"}});
     return exit_yes;
