@@ -144,6 +144,7 @@ void server::start() {
         throw start_error(wrong.front().pointer + ": " + wrong.front().message);
     resolve_upstreams(*made);
     edition_ = made;
+    shared_.connections = connection_limit::of_this_process(worker_count(config));
     for (unsigned i = 0; i < worker_count(config); ++i)
         workers_.push_back(std::make_unique<worker>(edition_, shared_, i, options_.log));
     for (std::size_t i = 0; i < config.listen.size(); ++i)

@@ -16,6 +16,7 @@ namespace {
 constexpr std::chrono::seconds resolved_for{30};
 constexpr std::chrono::seconds resolve_again_after{1};
 constexpr std::size_t max_addresses = 8;
+constexpr std::chrono::milliseconds next_try_after{50};
 
 template <class Results>
 address_list to_addresses(Results const& results) {
@@ -50,13 +51,14 @@ void upstream_connection::on_deadline() {
 }
 
 upstream_pool::upstream_pool(asio::io_context& io, deadline_wheel& wheel, config::upstream const& settings,
-                             std::vector<address_list> addresses, tls_context_ptr tls)
+                             std::vector<address_list> addresses, tls_context_ptr tls, std::size_t max_idle)
     : io_(io)
     , wheel_(wheel)
     , settings_(settings)
     , resolver_(io)
     , targets_(settings.targets.size())
-    , tls_(std::move(tls)) {
+    , tls_(std::move(tls))
+    , max_idle_(std::min(max_idle, max_idle_per_target)) {
     addresses.resize(targets_.size());
     for (std::size_t i = 0; i < targets_.size(); ++i) {
         error_code not_an_address;
@@ -65,7 +67,7 @@ upstream_pool::upstream_pool(asio::io_context& io, deadline_wheel& wheel, config
         targets_[i].addresses = std::move(addresses[i]);
         if (!targets_[i].addresses.empty())
             targets_[i].refresh_at = boot_clock::now() + resolved_for;
-        targets_[i].idle.reserve(max_idle_per_target);
+        targets_[i].idle.reserve(max_idle_);
     }
 }
 
@@ -85,7 +87,18 @@ upstream_handle upstream_pool::take_idle(std::size_t target) {
 }
 
 awaitable<connect_failure> upstream_pool::connect(std::size_t target, upstream_handle& into) {
-    auto const why = co_await try_addresses(target, into);
+    auto why = co_await try_addresses(target, into);
+    auto const give_up = boot_clock::now() + settings_.connect_timeout;
+    while (why == connect_failure::own_side && boot_clock::now() < give_up) {
+        into.reset();
+        clear(); // what is idle has descriptors, too
+        timer pause(io_, next_try_after);
+        co_await pause.async_wait(use_result);
+        into = take_idle(target);
+        why = connect_failure::none;
+        if (!into)
+            why = co_await try_addresses(target, into);
+    }
     if (why != connect_failure::none)
         into.reset();
     co_return why;
@@ -160,7 +173,7 @@ void upstream_pool::refresh(std::size_t target) {
 
 void upstream_pool::put_back(upstream_handle connection) {
     auto& idle = targets_[connection->target()].idle;
-    if (idle.size() >= max_idle_per_target)
+    if (idle.size() >= max_idle_)
         return;
     connection->idle_ = true;
     connection->reused = true;

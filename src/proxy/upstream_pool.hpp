@@ -5,6 +5,7 @@
 #include "proxy/io.hpp"
 #include "proxy/tls.hpp"
 
+#include <boost/asio/basic_waitable_timer.hpp>
 #include <boost/asio/ip/basic_resolver.hpp>
 
 #include <memory>
@@ -66,9 +67,10 @@ public:
     static constexpr std::size_t max_idle_per_target = 256;
     static constexpr std::chrono::seconds idle_for{60};
 
-    /// `settings` must outlive the pool; `addresses` has one list a target, empty for what is not resolved yet.
+    /// `settings` must outlive the pool; `addresses` has one list a target, empty for what is not resolved yet; of each
+    /// target no more than `max_idle` connections are kept.
     upstream_pool(asio::io_context& io, deadline_wheel& wheel, config::upstream const& settings,
-                  std::vector<address_list> addresses, tls_context_ptr tls);
+                  std::vector<address_list> addresses, tls_context_ptr tls, std::size_t max_idle);
     upstream_pool(upstream_pool const&) = delete;
     upstream_pool& operator=(upstream_pool const&) = delete;
     ~upstream_pool();
@@ -81,7 +83,8 @@ public:
     upstream_handle take_idle(std::size_t target);
 
     /// Opens a connection to `target` into `into`, which is set while connecting so that the caller can cancel by
-    /// closing the socket. On failure `into` is null.
+    /// closing the socket. On failure `into` is null. Where this machine lacks what it takes, waits for it within the
+    /// connect timeout; then `into` may be one that has become idle meanwhile.
     awaitable<connect_failure> connect(std::size_t target, upstream_handle& into);
 
     /// Why TLS failed last.
@@ -105,6 +108,9 @@ private:
         std::vector<upstream_handle> idle;
     };
 
+    using timer =
+        asio::basic_waitable_timer<std::chrono::steady_clock, asio::wait_traits<std::chrono::steady_clock>, executor>;
+
     awaitable<connect_failure> try_addresses(std::size_t target, upstream_handle& into);
     awaitable<connect_failure> shake_hands(upstream_connection& with);
     void refresh(std::size_t target);
@@ -116,6 +122,7 @@ private:
     asio::ip::basic_resolver<tcp, executor> resolver_;
     std::vector<target_state> targets_;
     tls_context_ptr tls_;
+    std::size_t const max_idle_;
     std::string tls_failure_;
     std::shared_ptr<bool const> const alive_ = std::make_shared<bool const>(true);
 };

@@ -44,6 +44,7 @@ worker::worker(std::shared_ptr<edition const> e, shared_parts const& shared, std
     , index_(index)
     , parts_(shared.access_log)
     , local_(shared.local)
+    , limit_(shared.connections)
     // One thread runs the loop; others only post to it.
     , io_(BOOST_ASIO_CONCURRENCY_HINT_UNSAFE_IO)
     , redis_metrics_(e->counters->worker(index).redis, worker_scripts(), log_)
@@ -100,10 +101,14 @@ services_ptr worker::make_services(std::shared_ptr<edition const> e) {
     auto const& config = made->config;
     auto const& plan = made->whole->circuits;
     auto& counts = made->counts;
+    std::size_t targets = 0;
+    for (auto const& each : config.upstreams)
+        targets += each.targets.size();
+    auto const max_idle = std::max<std::size_t>(limit_->idle_per_worker() / std::max<std::size_t>(targets, 1), 1);
     for (std::size_t i = 0; i < config.upstreams.size(); ++i) {
         auto& each = *made->upstreams.emplace_back(std::make_unique<upstream>(
             io_, parts_.wheel, config.upstreams[i], made->whole->addresses[i], made->whole->to_upstreams[i],
-            made->whole->ill[i], counts.upstreams[i], parts_.ids.random()));
+            made->whole->ill[i], counts.upstreams[i], parts_.ids.random(), max_idle));
         if (auto const c = plan.of_upstream[i])
             each.circuit = circuits_->get(plan, *c, counts);
         for (auto const c : plan.of_targets[i])
@@ -205,6 +210,11 @@ awaitable<void> worker::accept_loop(entrance& from) {
 }
 
 void worker::open(tcp_socket socket, tcp::endpoint const& peer, entrance const& by) {
+    if (!limit_->enter()) {
+        log_(log_level::warning, "as many connections are open as can be served, " + std::to_string(limit_->most()) +
+                                     ": refusing more: raise the limit of open files");
+        return close_with_reset(socket);
+    }
     error_code ec;
     socket.non_blocking(true, ec);
     socket.set_option(tcp::no_delay(true), ec);
@@ -218,6 +228,7 @@ void worker::open(tcp_socket socket, tcp::endpoint const& peer, entrance const& 
             made->secure(tls);
     connections_.push_back(*made);
     asio::co_spawn(io_, made->run(), [this, made](std::exception_ptr const& failure) {
+        limit_->leave();
         if (failure)
             log_(log_level::error, "a connection ended by an exception: " + std::string(text_of(failure)));
     });

@@ -2,6 +2,7 @@
 
 #include "proxy/access_log.hpp"
 #include "proxy/connection.hpp"
+#include "proxy/connection_limit.hpp"
 #include "proxy/locks.hpp"
 #include "proxy/log.hpp"
 #include "proxy/redis_metrics.hpp"
@@ -24,6 +25,8 @@ struct shared_parts {
     std::shared_ptr<access_log_file> access_log;
     /// One block a worker.
     std::shared_ptr<metrics::registry> metrics;
+    /// Set before the workers are made.
+    std::shared_ptr<connection_limit> connections;
 };
 
 /// The scripts that a worker runs in Redis; their order is that of `metrics::names::scripts`.
@@ -86,6 +89,7 @@ private:
     std::size_t const index_;
     worker_parts parts_;
     std::shared_ptr<local_engine> local_;
+    std::shared_ptr<connection_limit> limit_;
     boost::intrusive::list<connection, boost::intrusive::constant_time_size<false>> connections_;
     asio::io_context io_;
     std::deque<entrance> entrances_;

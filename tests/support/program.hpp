@@ -22,6 +22,8 @@ public:
     program& operator=(program const&) = delete;
     ~program();
 
+    pid_t pid() const noexcept { return pid_; }
+
     /// What it wrote so far.
     std::string const& out() const noexcept { return out_; }
     std::string const& err() const noexcept { return err_; }
