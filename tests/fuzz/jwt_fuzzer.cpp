@@ -1,13 +1,12 @@
 // Tokens of any bytes: none is believed that the key did not sign. Half of the inputs are signed here, so that what
 // stands behind the signature is reached too; what is then believed is compared with nlohmann-json's reading.
+#include "support/tokens.hpp"
+
 #include <weir/http/api_keys.hpp>
 #include <weir/http/jwt.hpp>
 
 #include <nlohmann/json.hpp>
-#include <openssl/evp.h>
-#include <openssl/hmac.h>
 
-#include <array>
 #include <cstdint>
 #include <cstdlib>
 #include <stdexcept>
@@ -23,33 +22,11 @@ void require(bool holds) {
         std::abort();
 }
 
-std::string base64url(std::string_view bytes) {
-    std::string text(4 * ((bytes.size() + 2) / 3) + 1, '\0');
-    auto const n =
-        EVP_EncodeBlock(reinterpret_cast<unsigned char*>(text.data()),
-                        reinterpret_cast<unsigned char const*>(bytes.data()), static_cast<int>(bytes.size()));
-    text.resize(static_cast<std::size_t>(n));
-    while (text.ends_with('='))
-        text.pop_back();
-    for (auto& c : text)
-        c = c == '+' ? '-' : c == '/' ? '_' : c;
-    return text;
-}
-
 constexpr std::string_view secret = "0123456789abcdef0123456789abcdef";
 constexpr std::chrono::sys_seconds now{std::chrono::seconds{1'700'000'000}};
 
-std::string sign(std::string_view header, std::string_view payload) {
-    auto const text = base64url(header) + '.' + base64url(payload);
-    std::array<unsigned char, EVP_MAX_MD_SIZE> made;
-    unsigned size = 0;
-    HMAC(EVP_sha256(), secret.data(), static_cast<int>(secret.size()),
-         reinterpret_cast<unsigned char const*>(text.data()), text.size(), made.data(), &size);
-    return text + '.' + base64url({reinterpret_cast<char const*>(made.data()), size});
-}
-
 jwt_verifier const& verifier() {
-    static jwt_verifier const made(jwk_set(R"({"keys":[{"kty":"oct","k":")" + base64url(secret) + "\"}]}"), [] {
+    static jwt_verifier const made(jwk_set(weir::test::secret_set(secret)), [] {
         jwt_rules rules;
         rules.audiences = {"api"};
         rules.attributes = {"team"};
@@ -60,7 +37,7 @@ jwt_verifier const& verifier() {
 
 void try_signed(std::string_view header, std::string_view payload) {
     verified_identity who;
-    if (verifier().verify(sign(header, payload), now, who) != jwt_refusal::none)
+    if (verifier().verify(weir::test::hs256_token(secret, payload, header), now, who) != jwt_refusal::none)
         return;
     auto const head = nlohmann::json::parse(header, nullptr, false);
     auto const claims = nlohmann::json::parse(payload, nullptr, false);

@@ -1,3 +1,4 @@
+#include "support/forked_process.hpp"
 #include "support/redis_fixture.hpp"
 #include "support/relay.hpp"
 
@@ -6,9 +7,6 @@
 #include <boost/asio/bind_cancellation_slot.hpp>
 #include <boost/asio/cancellation_signal.hpp>
 #include <gtest/gtest.h>
-
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include <deque>
 
@@ -71,18 +69,8 @@ struct instance {
     breaker api;
 };
 
-class circuit_fleet : public ::testing::Test {
+class circuit_fleet : public redis_test {
 protected:
-    /// Lets everything run until it holds; fails the test where it never does.
-    template <class Condition>
-    void until(Condition const& holds, char const* what) {
-        auto const deadline = boot_clock::now() + patience;
-        io.restart();
-        bool held = holds();
-        for (; !held && boot_clock::now() < deadline; held = holds())
-            io.run_one_for(10ms);
-        ASSERT_TRUE(held) << "never: " << what;
-    }
     /// Both have heard from Redis.
     void attach(instance& one, instance& other) {
         until([&] { return one.api.attached() && other.api.attached(); }, "attached");
@@ -96,12 +84,8 @@ protected:
     template <class... Instances>
     void close(Instances&... each) {
         (each.close(), ...);
-        io.restart();
-        io.run_for(patience);
+        pass(patience);
     }
-
-    redis_server server;
-    asio::io_context io{1};
 };
 
 TEST_F(circuit_fleet, what_one_part_of_the_fleet_sees_opens_the_whole_by_push) {
@@ -326,49 +310,13 @@ TEST_F(circuit_fleet, b39_while_redis_is_lost_a_circuit_trips_and_heals_alone) {
 
 // ---- processes
 
-/// What a child does once it has its end of two pipes.
-using child_body = std::function<void(int to_parent, int from_parent)>;
-
-struct child {
-    pid_t pid;
-    int from;
-    int to;
-};
-
-child start(child_body const& body) {
-    int up[2], down[2];
-    if (::pipe(up) != 0 || ::pipe(down) != 0)
-        throw std::runtime_error("no pipe");
-    auto const pid = ::fork();
-    if (pid == 0) {
-        try {
-            body(up[1], down[0]);
-        } catch (...) { // the parent misses what it waits for
-        }
-        ::_exit(0);
-    }
-    ::close(up[1]);
-    ::close(down[0]);
-    return {pid, up[0], down[1]};
-}
-
-int read_number(int from) {
-    int number = -1;
-    EXPECT_EQ(::read(from, &number, sizeof number), static_cast<ssize_t>(sizeof number)) << "a process died";
-    return number;
-}
-
-void write_number(int to, int number) {
-    EXPECT_EQ(::write(to, &number, sizeof number), static_cast<ssize_t>(sizeof number));
-}
-
 TEST(circuit_processes, b38_eight_trip_once_and_share_exactly_the_probes) {
     redis_server server;
     auto how = fleet_settings();
     how.open_for = 300ms;
-    std::vector<child> children;
+    std::vector<forked_process> children;
     for (int i = 0; i < 8; ++i)
-        children.push_back(start([&](int to_parent, int from_parent) {
+        children.emplace_back([&](process_link& parent) {
             asio::io_context io(1);
             instance mine(io, server.url(), how);
             auto const wait = [&](auto const& holds) {
@@ -378,8 +326,8 @@ TEST(circuit_processes, b38_eight_trip_once_and_share_exactly_the_probes) {
                 return holds();
             };
             wait([&] { return mine.api.attached() && mine.news.connected(); });
-            write_number(to_parent, 1);
-            read_number(from_parent); // all are there
+            parent.put(1);
+            parent.get<int>(); // all are there
             wait([&] {
                 mine.calls(1, outcome::failure);
                 return mine.api.fleet() && mine.api.now() == state::open;
@@ -394,21 +342,21 @@ TEST(circuit_processes, b38_eight_trip_once_and_share_exactly_the_probes) {
                     held.push_back(std::move(leave));
                 });
             wait([&] { return answered == 20; });
-            write_number(to_parent, granted);
-            read_number(from_parent); // all have counted
+            parent.put(granted);
+            parent.get<int>(); // all have counted
             for (auto& each : held)
                 each.success();
-            write_number(to_parent, wait([&] { return mine.api.now() == state::closed; }) ? 1 : 0);
-        }));
+            parent.put(wait([&] { return mine.api.now() == state::closed; }) ? 1 : 0);
+        });
     auto const all = [&](auto const& each) {
         int sum = 0;
-        for (auto const& one : children)
-            sum += each(one);
+        for (auto& one : children)
+            sum += each(one.link());
         return sum;
     };
-    auto const answer = [](child const& one) { return read_number(one.from); };
-    auto const go = [](child const& one) {
-        write_number(one.to, 1);
+    auto const answer = [](process_link& one) { return one.get<int>(); };
+    auto const go = [](process_link& one) {
+        one.put(1);
         return 0;
     };
     EXPECT_EQ(all(answer), 8);
@@ -416,8 +364,8 @@ TEST(circuit_processes, b38_eight_trip_once_and_share_exactly_the_probes) {
     EXPECT_EQ(all(answer), 3) << "leases over all processes";
     all(go);
     EXPECT_EQ(all(answer), 8) << "all closed again";
-    for (auto const& one : children)
-        ::waitpid(one.pid, nullptr, 0);
+    for (auto& one : children)
+        EXPECT_TRUE(one.wait());
     EXPECT_EQ(server.run({"XLEN", "stream:circuit:api"}), "3") << "open, half open, closed: one event each";
 }
 

@@ -1,14 +1,11 @@
-#include "support/redis_fixture.hpp"
+#include "support/forked_process.hpp"
+#include "support/limiter_fixture.hpp"
 
 #include <weir/clock.hpp>
-#include <weir/rate_limit/limiter.hpp>
 
 #include <boost/asio/steady_timer.hpp>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include <algorithm>
-#include <optional>
 
 // Units of hot keys that are charged ahead.
 
@@ -42,21 +39,14 @@ struct run_result {
 
 /// Asks all the time, by 16 at once, until `end`.
 run_result ask_until(std::string const& url, rule const& limit, std::int64_t end) {
-    asio::io_context io(1);
-    auto options = patient_options(url);
-    options.scripts = rate_limit_scripts();
-    redis::client client(io, std::move(options));
-    auto subject = std::make_optional<limiter>(client);
     run_result result;
-    int running = 0;
-    auto const worker = [&]() -> asio::awaitable<void> {
-        ++running;
+    result.figures = run_tasks(url, {}, 16, [&](limiter& subject) -> asio::awaitable<void> {
         decision said;
         asio::steady_timer pause(co_await asio::this_coro::executor);
         charge const charges[] = {{&limit, "everybody", "e"}};
         while (now() < end) {
             auto const asked = now();
-            auto const [ec] = co_await subject->async_check(charges, said, use_result);
+            auto const [ec] = co_await subject.async_check(charges, said, use_result);
             EXPECT_FALSE(ec || said.error) << ec.message() << said.error.message();
             if (said.allowed) {
                 result.admitted.push_back({asked, now()});
@@ -67,71 +57,24 @@ run_result ask_until(std::string const& url, rule const& limit, std::int64_t end
             error_code ended;
             co_await pause.async_wait(asio::redirect_error(asio::use_awaitable, ended));
         }
-        if (--running == 0) {
-            result.figures = subject->charged_ahead();
-            subject.reset();
-            client.close();
-        }
-    };
-    for (int i = 0; i < 16; ++i)
-        asio::co_spawn(io, worker, asio::detached);
-    io.run();
+    });
     return result;
-}
-
-void write_all(int to, void const* from, std::size_t size) {
-    auto const* at = static_cast<char const*>(from);
-    while (size > 0) {
-        auto const n = ::write(to, at, size);
-        if (n <= 0)
-            ::_exit(1);
-        at += n;
-        size -= static_cast<std::size_t>(n);
-    }
-}
-
-bool read_all(int from, void* to, std::size_t size) {
-    auto* at = static_cast<char*>(to);
-    while (size > 0) {
-        auto const n = ::read(from, at, size);
-        if (n <= 0)
-            return false;
-        at += n;
-        size -= static_cast<std::size_t>(n);
-    }
-    return true;
 }
 
 std::vector<admission> admissions_of(int processes, std::string const& url, rule const& limit, std::int64_t end,
                                      permit_stock::figures& sum) {
-    std::vector<std::pair<pid_t, int>> children;
-    for (int i = 0; i < processes; ++i) {
-        int ends[2];
-        if (::pipe(ends) != 0)
-            throw std::runtime_error("no pipe");
-        auto const child = ::fork();
-        if (child == 0) {
+    std::vector<forked_process> children;
+    for (int i = 0; i < processes; ++i)
+        children.emplace_back([&](process_link& parent) {
             auto const mine = ask_until(url, limit, end);
-            auto const size = mine.admitted.size();
-            write_all(ends[1], &mine.figures, sizeof mine.figures);
-            write_all(ends[1], &size, sizeof size);
-            write_all(ends[1], mine.admitted.data(), size * sizeof(admission));
-            ::_exit(testing::Test::HasFailure() ? 1 : 0);
-        }
-        ::close(ends[1]);
-        children.emplace_back(child, ends[0]);
-    }
+            parent.put(mine.figures);
+            parent.put(mine.admitted);
+        });
     std::vector<admission> all;
-    for (auto const& [child, from] : children) {
-        permit_stock::figures figures;
-        std::size_t size = 0;
-        EXPECT_TRUE(read_all(from, &figures, sizeof figures) && read_all(from, &size, sizeof size));
-        std::vector<admission> part(size);
-        EXPECT_TRUE(read_all(from, part.data(), size * sizeof(admission)));
-        ::close(from);
-        int status = 0;
-        ::waitpid(child, &status, 0);
-        EXPECT_EQ(status, 0);
+    for (auto& child : children) {
+        auto const figures = child.link().get<permit_stock::figures>();
+        auto const part = child.link().get_all<admission>();
+        EXPECT_TRUE(child.wait());
         all.insert(all.end(), part.begin(), part.end());
         sum.taken += figures.taken;
         sum.used += figures.used;
@@ -153,20 +96,7 @@ TEST(limiter_lease, no_window_has_more_than_the_limit_while_eight_processes_char
                    std::to_string(sum.taken) + " " + std::to_string(sum.used) + " " + std::to_string(sum.returned));
 }
 
-class limiter_lease_test : public testing::Test {
-protected:
-    template <class Body>
-    void with_limiter(Body body) {
-        auto options = patient_options(server_.url());
-        options.scripts = rate_limit_scripts();
-        redis::client client(io_, std::move(options));
-        limiter subject(client);
-        run(io_, [&]() -> asio::awaitable<void> { return body(subject); });
-    }
-
-    redis_server server_;
-    asio::io_context io_;
-};
+using limiter_lease_test = limiter_test;
 
 /// Checks `n` times, one after the other; how many passed.
 asio::awaitable<int> check(limiter& subject, rule const& r, int n) {
@@ -201,7 +131,7 @@ TEST_F(limiter_lease_test, a_hot_key_asks_redis_rarely_and_what_is_left_is_given
         EXPECT_TRUE(subject.try_check(one, said));
         EXPECT_TRUE(said.allowed);
         // All blocks end, and then Redis counts what was used and nothing else.
-        asio::steady_timer pause(io_);
+        asio::steady_timer pause(io);
         while (co_await remaining(subject, r) != r.limit - 5001) {
             pause.expires_after(10ms);
             co_await pause.async_wait(asio::use_awaitable);
@@ -212,17 +142,15 @@ TEST_F(limiter_lease_test, a_hot_key_asks_redis_rarely_and_what_is_left_is_given
 
 TEST_F(limiter_lease_test, what_is_left_at_the_end_of_a_limiter_is_given_back) {
     rule const r{.name = "r", .limit = 1'000'000, .window = 1h, .lease = 10s};
-    auto options = patient_options(server_.url());
-    options.scripts = rate_limit_scripts();
-    redis::client client(io_, std::move(options));
-    run(io_, [&]() -> asio::awaitable<void> {
+    redis::client client(io, limiter_client_options(server.url()));
+    run(io, [&]() -> asio::awaitable<void> {
         {
             limiter subject(client);
             EXPECT_EQ(co_await check(subject, r, 500), 500);
             EXPECT_GT(subject.charged_ahead().taken, subject.charged_ahead().used);
         }
         limiter other(client);
-        asio::steady_timer pause(io_);
+        asio::steady_timer pause(io);
         while (co_await remaining(other, r) != r.limit - 500) { // a block may be under way
             pause.expires_after(1ms);
             co_await pause.async_wait(asio::use_awaitable);

@@ -1,6 +1,4 @@
-#include "support/redis_fixture.hpp"
-
-#include <weir/rate_limit/limiter.hpp>
+#include "support/limiter_fixture.hpp"
 
 #include <boost/asio/bind_cancellation_slot.hpp>
 #include <boost/asio/cancellation_signal.hpp>
@@ -13,26 +11,14 @@ namespace {
 
 using namespace std::chrono_literals;
 
-class limiter_local_speed : public testing::Test {
+class limiter_local_speed : public limiter_test {
 protected:
-    template <class Body>
-    void with_limiter(limiter_options how, Body body) {
-        auto options = patient_options(server_.url());
-        options.scripts = rate_limit_scripts();
-        redis::client client(io_, std::move(options));
-        limiter subject(client, std::move(how));
-        run(io_, [&]() -> asio::awaitable<void> { return body(subject); });
-    }
-
     /// Calls of scripts that the server has seen.
     std::int64_t calls() {
-        auto const text = server_.run({"INFO", "commandstats"});
+        auto const text = server.run({"INFO", "commandstats"});
         auto const at = text.find("cmdstat_evalsha:calls=");
         return at == text.npos ? 0 : std::stoll(text.substr(at + 22));
     }
-
-    redis_server server_;
-    asio::io_context io_;
 };
 
 limiter_options with(auto change) {
@@ -185,9 +171,7 @@ TEST_F(limiter_local_speed, a_refusal_that_is_remembered_ends_when_somebody_else
     with_limiter(remembering(), [this](limiter& subject) -> asio::awaitable<void> {
         auto const r = hourly(1);
         auto const executor = co_await asio::this_coro::executor;
-        auto other_options = patient_options(server_.url());
-        other_options.scripts = rate_limit_scripts();
-        redis::client other_client(io_, std::move(other_options));
+        redis::client other_client(io, limiter_client_options(server.url()));
         limiter other(other_client, r);
         decision d;
         charge const one[] = {{&r, "alice", "e"}};
@@ -235,14 +219,14 @@ TEST_F(limiter_local_speed, what_was_admitted_while_redis_was_away_is_charged_wh
                      charge const one[] = {{&r, "alice", "e"}};
                      co_await subject.async_check(one, d, use_result);
                      EXPECT_EQ(d.rules.at(0).remaining, 9u);
-                     server_.stop();
+                     server.stop();
                      int local = 0;
                      while (local < 4) {
                          co_await subject.async_check(one, d, use_result);
                          EXPECT_TRUE(d.allowed);
                          local += d.rules.at(0).outcome == outcome::error_local;
                      }
-                     server_.restart();
+                     server.restart();
                      asio::steady_timer pause(executor);
                      for (;;) { // a restart without persistence has lost the first; the four are brought up
                          charge const peek[] = {{&r, "alice", "e", 0}};
@@ -267,9 +251,7 @@ TEST_F(limiter_local_speed, the_instances_alive_share_the_limits_while_redis_is_
     };
     with_limiter(beating(first), [&](limiter&) -> asio::awaitable<void> {
         auto const executor = co_await asio::this_coro::executor;
-        auto options = patient_options(server_.url());
-        options.scripts = rate_limit_scripts();
-        redis::client client(io_, std::move(options));
+        redis::client client(io, limiter_client_options(server.url()));
         asio::steady_timer pause(executor);
         auto const until = [&](unsigned count) -> asio::awaitable<void> {
             while (first->instances() != count) {

@@ -1,15 +1,8 @@
-#include "support/redis_fixture.hpp"
-
-#include <weir/rate_limit/limiter.hpp>
-
-#include <gtest/gtest.h>
-
-#include <sys/wait.h>
-#include <unistd.h>
+#include "support/forked_process.hpp"
+#include "support/limiter_fixture.hpp"
 
 #include <cstdlib>
 #include <functional>
-#include <optional>
 #include <string>
 
 // Many processes, one limit.
@@ -35,66 +28,34 @@ using how = std::function<void(limiter_options&)>;
 
 /// One process' share: `checks` of them, 64 at a time; the cost of the nth is `cost(n)`.
 tally hammer(std::string const& url, rule const& limit, std::uint64_t (*cost)(int), how const& change) {
-    asio::io_context io(1);
-    auto options = patient_options(url);
-    options.scripts = rate_limit_scripts();
-    redis::client client(io, std::move(options));
     limiter_options settings;
     change(settings);
-    auto subject = std::make_optional<limiter>(client, std::move(settings));
     tally result;
-    int next = 0, running = 0;
-    auto const worker = [&]() -> asio::awaitable<void> {
-        ++running;
+    int next = 0;
+    run_tasks(url, std::move(settings), 64, [&](limiter& subject) -> asio::awaitable<void> {
         decision said;
         while (next < checks) {
             charge const charges[] = {{&limit, "everybody", "e", cost(next++)}};
-            auto const [ec] = co_await subject->async_check(charges, said, use_result);
+            auto const [ec] = co_await subject.async_check(charges, said, use_result);
             if (ec || said.error)
                 ++result.failures;
             else if (said.allowed)
                 result.units += charges[0].cost;
         }
-        if (--running == 0) {
-            subject.reset();
-            client.close();
-        }
-    };
-    for (int i = 0; i < 64; ++i)
-        asio::co_spawn(io, worker, asio::detached);
-    io.run();
+    });
     return result;
 }
 
 tally hammer_with_all(
     redis_server const& server, rule const& limit, std::uint64_t (*cost)(int),
     how const& change = [](limiter_options&) {}) {
-    std::vector<std::pair<pid_t, int>> children;
-    for (int i = 0; i < processes; ++i) {
-        int ends[2];
-        if (::pipe(ends) != 0)
-            throw std::runtime_error("no pipe");
-        auto const child = ::fork();
-        if (child == 0) {
-            tally mine;
-            mine.failures = 1;
-            try {
-                mine = hammer(server.url(), limit, cost, change);
-            } catch (...) { // counted as a failure
-            }
-            auto const written = ::write(ends[1], &mine, sizeof mine);
-            ::_exit(written == sizeof mine ? 0 : 1);
-        }
-        ::close(ends[1]);
-        children.emplace_back(child, ends[0]);
-    }
+    std::vector<forked_process> children;
+    for (int i = 0; i < processes; ++i)
+        children.emplace_back([&](process_link& parent) { parent.put(hammer(server.url(), limit, cost, change)); });
     tally all;
-    for (auto const& [child, end] : children) {
-        tally one;
-        EXPECT_EQ(::read(end, &one, sizeof one), static_cast<ssize_t>(sizeof one)) << "a process died";
-        ::close(end);
-        int status = 0;
-        ::waitpid(child, &status, 0);
+    for (auto& child : children) {
+        auto const one = child.link().get<tally>();
+        EXPECT_TRUE(child.wait());
         all.units += one.units;
         all.failures += one.failures;
     }

@@ -1,6 +1,4 @@
-#include "support/redis_fixture.hpp"
-
-#include <weir/rate_limit/limiter.hpp>
+#include "support/limiter_fixture.hpp"
 
 #include <gmock/gmock.h>
 
@@ -13,21 +11,7 @@ namespace {
 
 using namespace std::chrono_literals;
 
-class limiter_requests : public testing::Test {
-protected:
-    template <class Body>
-    void with_limiter(Body body) {
-        auto options = patient_options(server_.url());
-        options.scripts = rate_limit_scripts();
-        redis::client client(io_, std::move(options));
-        limiter subject(client);
-        run(io_, [&]() -> asio::awaitable<void> { return body(subject); });
-    }
-
-    redis_server server_;
-    asio::io_context io_;
-};
-
+using limiter_requests = limiter_test;
 using charges = std::vector<charge>;
 
 TEST_F(limiter_requests, a_request_repeated_under_its_id_is_charged_once) {
@@ -143,7 +127,7 @@ TEST_F(limiter_requests, lists_and_overrides_of_users_are_kept) {
         EXPECT_EQ(co_await ask("friend", 5), 5);
         EXPECT_EQ(co_await ask("foe", 5), 0);
         EXPECT_TRUE(d.refused_by_list());
-        EXPECT_EQ(server_.run({"DBSIZE"}), "0") << "nobody was asked";
+        EXPECT_EQ(server.run({"DBSIZE"}), "0") << "nobody was asked";
         EXPECT_EQ(co_await ask("big", 5), 3);
         EXPECT_EQ(d.rules.at(0).limit, 3u);
         EXPECT_EQ(co_await ask("other", 5), 1);

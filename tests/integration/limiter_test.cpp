@@ -1,6 +1,4 @@
-#include "support/redis_fixture.hpp"
-
-#include <weir/rate_limit/limiter.hpp>
+#include "support/limiter_fixture.hpp"
 
 #include <boost/asio/bind_cancellation_slot.hpp>
 #include <boost/asio/cancellation_signal.hpp>
@@ -23,19 +21,14 @@ asio::awaitable<decision> check(limiter& subject, key_part user, std::uint64_t c
     co_return result;
 }
 
-class limiter_on_redis : public testing::Test {
+class limiter_on_redis : public redis_test {
 protected:
     /// Runs the coroutine with a client that is closed at its end.
     template <class Body>
     void with_client(Body body) {
-        auto options = patient_options(server_.url());
-        options.scripts = rate_limit_scripts();
-        redis::client client(io_, std::move(options));
-        run(io_, [&]() -> asio::awaitable<void> { return body(client); });
+        redis::client client(io, limiter_client_options(server.url()));
+        run(io, [&]() -> asio::awaitable<void> { return body(client); });
     }
-
-    redis_server server_;
-    asio::io_context io_;
 };
 
 TEST_F(limiter_on_redis, decides_all_rules_together_and_says_which_binds) {
@@ -96,8 +89,8 @@ TEST_F(limiter_on_redis, takes_charges_of_different_users_and_endpoints_in_one_c
         charge const again[] = {{&user, "bob", "e", 2}, {&everybody, key_part::any(), "e", 1}};
         co_await subject.async_check(again, result, use_result);
         EXPECT_FALSE(result.allowed);
-        EXPECT_EQ(server_.run({"EXISTS", "rate:alice:e", "rate:*:e"}), "2");
-        EXPECT_EQ(server_.run({"EXISTS", "rate:bob:e"}), "0") << "a refusal writes nothing";
+        EXPECT_EQ(server.run({"EXISTS", "rate:alice:e", "rate:*:e"}), "2");
+        EXPECT_EQ(server.run({"EXISTS", "rate:bob:e"}), "0") << "a refusal writes nothing";
     });
 }
 
@@ -121,7 +114,7 @@ TEST_F(limiter_on_redis, a_refund_takes_back_what_its_receipt_names_and_nothing_
             EXPECT_FALSE(charged);
             EXPECT_FALSE(request.decode(reply, {.slot = slot}, result, receipt));
             EXPECT_EQ(result.rules[0].remaining, limit - 6);
-            auto const ttl = server_.integer({"PTTL", "rate:alice:e"});
+            auto const ttl = server.integer({"PTTL", "rate:alice:e"});
             redis::int_sink<1> taken;
             request.encode_refund(command, slot, receipt - 7'200'000'000);
             co_await client.async_exec(command, taken, {}, use_result);
@@ -129,14 +122,14 @@ TEST_F(limiter_on_redis, a_refund_takes_back_what_its_receipt_names_and_nothing_
             request.encode_refund(command, slot, receipt);
             co_await client.async_exec(command, taken, {}, use_result);
             EXPECT_EQ(taken[0], 5);
-            EXPECT_LE(server_.integer({"PTTL", "rate:alice:e"}), ttl) << "lives no longer for it";
+            EXPECT_LE(server.integer({"PTTL", "rate:alice:e"}), ttl) << "lives no longer for it";
             auto const [ec, left] = co_await subject.async_peek("alice", "e", use_result);
             EXPECT_EQ(left.rules.at(0).remaining, limit - 1);
             EXPECT_EQ(left.rules.at(1).remaining, 8u) << "others keep theirs";
-            server_.run({"FLUSHALL"});
+            server.run({"FLUSHALL"});
             co_await client.async_exec(command, taken, {}, use_result);
             EXPECT_EQ(taken[0], 0);
-            EXPECT_EQ(server_.run({"EXISTS", "rate:alice:e"}), "0") << "nothing comes of nothing";
+            EXPECT_EQ(server.run({"EXISTS", "rate:alice:e"}), "0") << "nothing comes of nothing";
         }
     });
 }
@@ -169,7 +162,7 @@ TEST_F(limiter_on_redis, refuses_charges_that_are_out_of_range) {
 }
 
 TEST_F(limiter_on_redis, names_the_rule_that_its_constructor_refuses) {
-    redis::client client(io_, patient_options(server_.url()));
+    redis::client client(io, patient_options(server.url()));
     auto const why = [&](std::vector<rule> rules) -> std::string {
         try {
             limiter const made(client, std::move(rules));
@@ -193,7 +186,7 @@ TEST_F(limiter_on_redis, decides_by_each_rule_while_redis_is_away_and_by_redis_a
         limiter open(client, hourly("open", 0, on_redis_failure::open));
         limiter closed(client, hourly("closed", 9, on_redis_failure::closed));
         EXPECT_TRUE((co_await check(local, "alice", 2)).allowed);
-        server_.kill();
+        server.kill();
 
         // What Redis counted is not known here: the local engine begins with nothing, and counts on by itself.
         auto first = co_await check(local, "alice");
@@ -211,7 +204,7 @@ TEST_F(limiter_on_redis, decides_by_each_rule_while_redis_is_away_and_by_redis_a
         EXPECT_TRUE(refused.failed_closed());
         EXPECT_EQ(refused.retry_after, 1s);
 
-        server_.restart();
+        server.restart();
         decision now;
         do
             now = co_await check(local, "bob", 0);
@@ -228,7 +221,7 @@ TEST_F(limiter_on_redis, a_cancelled_check_allows_nothing) {
         // Unsent: cancelled in the turn in which it was submitted. Sent: the server has it and says nothing.
         for (bool const sent : {false, true}) {
             if (sent)
-                server_.pause();
+                server.pause();
             asio::cancellation_signal cancel;
             std::optional<error_code> outcome;
             auto const rule = hourly("r", 5);
@@ -238,14 +231,14 @@ TEST_F(limiter_on_redis, a_cancelled_check_allows_nothing) {
             subject.async_check(charges, result,
                                 asio::bind_cancellation_slot(cancel.slot(), [&](error_code ec) { outcome = ec; }));
             while (sent && client.stats().in_flight == 0)
-                co_await asio::post(io_, use_result);
+                co_await asio::post(io, use_result);
             cancel.emit(asio::cancellation_type::total);
             while (!outcome)
-                co_await asio::post(io_, use_result);
+                co_await asio::post(io, use_result);
             EXPECT_EQ(*outcome, sent ? errc::cancelled : errc::cancelled_unsent);
             EXPECT_FALSE(result.allowed);
             if (sent)
-                server_.resume();
+                server.resume();
         }
     });
 }

@@ -1,5 +1,5 @@
 #include "support/program.hpp"
-#include "support/redis_server.hpp"
+#include "support/redis_fixture.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -46,6 +46,13 @@ protected:
     }
     void open_gate() const { std::ofstream(directory.path() + "/gate") << "go\n"; }
 
+    /// Until somebody stands in the queue of `name`; a process of its own, so that Redis is asked.
+    void await_waiter(std::string const& name) {
+        auto const deadline = boot_clock::now() + patience;
+        while (server.integer({"ZCARD", "lock:" + name + "#queue"}) == 0)
+            ASSERT_LT(boot_clock::now(), deadline) << "nobody waits for " << name;
+    }
+
     redis_server server;
     temporary_directory directory;
 };
@@ -77,8 +84,7 @@ TEST_F(lock_cli, one_that_waits_runs_when_the_lock_is_given_back) {
     program holder(hold("job"));
     holder.wait_for_error_line("holding");
     program waiter(of({"run", "job", "--wait", "30s"}, {"echo", "mine"}));
-    while (server.integer({"ZCARD", "lock:job#queue"}) == 0)
-        ::usleep(1000);
+    await_waiter("job");
     open_gate();
     EXPECT_EQ(holder.wait(), 0);
     EXPECT_EQ(waiter.wait(), 0) << waiter.err();
@@ -116,8 +122,7 @@ TEST_F(lock_cli, signals_are_passed_on_and_end_the_wait) {
     program held(of({"run", "job"}, {"sh", "-c", "trap 'exit 9' TERM; echo up >&2; while :; do sleep 0.01; done"}));
     held.wait_for_error_line("up");
     program waiter(of({"run", "job", "--wait", "forever"}, {"true"}));
-    while (server.integer({"ZCARD", "lock:job#queue"}) == 0)
-        ::usleep(1000);
+    await_waiter("job");
     waiter.signal(SIGTERM);
     EXPECT_EQ(waiter.wait(), 128 + SIGTERM);
     EXPECT_EQ(server.integer({"ZCARD", "lock:job#queue"}), 0);
@@ -144,8 +149,7 @@ TEST_F(lock_cli, a_lock_is_listed_shown_and_broken) {
     program holder(hold("job", {"--who", "ada@work"}));
     holder.wait_for_error_line("holding");
     program waiter(of({"run", "job", "--wait", "30s", "--who", "bob"}, {"true"}));
-    while (server.integer({"ZCARD", "lock:job#queue"}) == 0)
-        ::usleep(1000);
+    await_waiter("job");
     auto const shown = run({"show", "job"});
     EXPECT_EQ(shown.code, 0);
     EXPECT_THAT(shown.out, HasSubstr("job: held by ada@work, fence 1"));

@@ -58,6 +58,12 @@ protected:
         return c;
     }
 
+    config::config retrying() const {
+        auto c = settings();
+        c.upstreams.front().retries.attempts = 2;
+        return c;
+    }
+
     static std::uint64_t errors(running_proxy const& proxy, metrics::upstream_error kind) {
         return proxy.server.counters()->worker(0).upstreams.at(0).errors[kind].value();
     }
@@ -110,9 +116,7 @@ TEST_F(proxy_targets, one_that_keeps_failing_is_taken_out) {
 
 TEST_F(proxy_targets, an_idempotent_request_that_was_reset_is_sent_to_another) {
     a_.how = mode::resets;
-    auto c = settings();
-    c.upstreams.front().retries.attempts = 2;
-    running_proxy const proxy(c);
+    running_proxy const proxy(retrying());
     auto client = proxy.connect();
     for (int i = 0; i < 6; ++i)
         EXPECT_EQ(client.get("/").body, "b");
@@ -121,9 +125,7 @@ TEST_F(proxy_targets, an_idempotent_request_that_was_reset_is_sent_to_another) {
 
 TEST_F(proxy_targets, one_that_may_have_had_an_effect_is_not) {
     a_.how = mode::resets;
-    auto c = settings();
-    c.upstreams.front().retries.attempts = 2;
-    running_proxy const proxy(c);
+    running_proxy const proxy(retrying());
     auto client = proxy.connect();
     EXPECT_EQ(client.exchange(post).status, 502);
     EXPECT_EQ(client.exchange(post).body, "b");

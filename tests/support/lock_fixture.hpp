@@ -47,24 +47,8 @@ struct lock_try {
     bool got() const noexcept { return ec && !*ec; }
 };
 
-class lock_test : public ::testing::Test {
+class lock_test : public redis_test {
 protected:
-    /// Lets everything run until it holds; fails the test where it never does.
-    template <class Condition>
-    void until(Condition const& holds, char const* what) {
-        auto const deadline = boot_clock::now() + patience;
-        io.restart();
-        bool held = holds();
-        for (; !held && boot_clock::now() < deadline; held = holds())
-            io.run_one_for(std::chrono::milliseconds{10});
-        ASSERT_TRUE(held) << "never: " << what;
-    }
-    /// Lets everything run for as long.
-    void pass(std::chrono::milliseconds time) {
-        io.restart();
-        io.run_for(time);
-    }
-
     void start(lock_try& into, lock::manager& locks, std::string_view name, lock::lock_options const& how,
                lock::portion what = {}) {
         into.ec.reset();
@@ -102,9 +86,6 @@ protected:
         server.run({"DEL", "lock:#fence"});
         return server.run({"KEYS", "*"});
     }
-
-    redis_server server;
-    asio::io_context io{1};
 };
 
 } // namespace weir::test

@@ -8,6 +8,7 @@
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <gtest/gtest.h>
+#include <weir/clock.hpp>
 #include <weir/redis/client.hpp>
 
 #include <chrono>
@@ -71,5 +72,28 @@ inline asio::awaitable<std::tuple<error_code, std::int64_t>> count(redis::client
     auto const [ec] = co_await client.async_exec(what, sink, options, use_result);
     co_return std::tuple{ec, ec ? -1 : sink[0]};
 }
+
+/// A redis-server, and a loop that the test itself turns.
+class redis_test : public ::testing::Test {
+protected:
+    /// Lets everything run until it holds; fails the test where it never does.
+    template <class Condition>
+    void until(Condition const& holds, char const* what) {
+        auto const deadline = boot_clock::now() + patience;
+        io.restart();
+        bool held = holds();
+        for (; !held && boot_clock::now() < deadline; held = holds())
+            io.run_one_for(std::chrono::milliseconds{10});
+        ASSERT_TRUE(held) << "never: " << what;
+    }
+    /// Lets everything run for as long.
+    void pass(std::chrono::milliseconds time) {
+        io.restart();
+        io.run_for(time);
+    }
+
+    redis_server server;
+    asio::io_context io{1};
+};
 
 } // namespace weir::test
