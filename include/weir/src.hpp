@@ -45,6 +45,9 @@
 #include <weir/rate_limit/impl/denial_cache.ipp>
 #include <weir/rate_limit/impl/lease_table.ipp>
 #include <weir/rate_limit/impl/limiter.ipp>
+#include <weir/rate_limit/impl/limiter_calls.ipp>
+#include <weir/rate_limit/impl/limiter_local.ipp>
+#include <weir/rate_limit/impl/limiter_outage.ipp>
 #include <weir/rate_limit/impl/local_engine.ipp>
 #include <weir/rate_limit/impl/penalty_count.ipp>
 #include <weir/rate_limit/impl/permit_stock.ipp>

@@ -99,6 +99,8 @@ std::string rule_line(rule_decision const& said) {
         line += ", on trial";
     if (said.listed)
         return line + (said.allowed ? ": the user is on its allow list" : ": the user is on its deny list");
+    if (!said.asked)
+        return line + ": not asked";
     line += ": " + share_text(said);
     if (said.retry_after == never)
         line += "; never admits this cost";
@@ -270,6 +272,7 @@ void print_decision(asked_rules const& asked, decision const& d, std::uint64_t c
                              {"algorithm", to_string(said.rule->algorithm)},
                              {"allowed", said.allowed},
                              {"outcome", to_string(said.outcome)},
+                             {"asked", said.asked},
                              {"listed", said.listed},
                              {"limit", said.limit},
                              {"window_ms", said.window.count()},

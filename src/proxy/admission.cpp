@@ -23,7 +23,7 @@ http::rate_limit_style style_of(config::rate_limit_headers chosen) noexcept {
 }
 
 /// A limit of which the client is told: not one on trial, nor one whose list decided.
-bool binds(rule_decision const& one) noexcept { return !one.rule->shadow && !one.listed; }
+bool binds(rule_decision const& one) noexcept { return !one.rule->shadow && one.asked; }
 
 std::string_view value_of(exchange const& x, std::string_view name) noexcept {
     auto const* field = x.request.find(name);
@@ -127,8 +127,7 @@ std::uint64_t admission::cost_of(config::limit const& limit, exchange const& x) 
 void admission::count(std::span<std::size_t const> limits, std::span<charge const> charges, decision const& made) {
     for (std::size_t i = 0; i < made.rules.size(); ++i) {
         auto const& one = made.rules[i];
-        bool const unasked = !made.allowed && one.listed && one.allowed; // another had refused before
-        if (unasked)
+        if (!one.asked && !one.listed)
             continue;
         counts_.rules[limits[i]].decisions[one.outcome].increment();
         hot_.add(charges[i], !one.allowed);

@@ -36,7 +36,7 @@ bool admission::reserve(exchange& x) {
 void admission::hold(exchange& x) {
     auto shortest = std::chrono::milliseconds::max();
     for (auto const& one : x.decision.rules)
-        if (one.rule->algorithm == algorithm::concurrency && one.allowed && !one.listed)
+        if (one.rule->algorithm == algorithm::concurrency && one.allowed && one.asked)
             shortest = std::min(shortest, one.window);
     if (!x.reservation.empty() && !x.decision.error) { // without Redis, nothing was reserved there
         shortest = std::min(shortest, x.keep);
@@ -52,7 +52,7 @@ void admission::watch_use(exchange& x) {
     auto const& limits = config_.routes[x.route].limits;
     for (std::size_t i = 0; i < limits.size(); ++i) {
         auto const& limit = config_.limits[limits[i]];
-        if (!limit.settle || x.decision.rules[i].listed)
+        if (!limit.settle || !x.decision.rules[i].asked)
             continue;
         x.usages.emplace_back(i, std::make_unique<http::usage_reader>(*limit.settle));
         count_cost(limits[i], metrics::cost_kind::reserved, x.charges[i].cost);

@@ -122,12 +122,20 @@ TEST_F(permit_stock_test, demand_is_forgotten_after_a_rest) {
     EXPECT_EQ(stock_.wanted(late, 500ms, 1), 0u);
 }
 
-TEST_F(permit_stock_test, a_reset_forgets_what_was_taken_and_shelves_are_bounded) {
-    auto& shelf = ask(1, 0us);
+TEST_F(permit_stock_test, a_reset_forgets_what_was_taken_and_what_is_being_taken) {
+    auto& shelf = ask(40, 0us);
     stock_.filled(shelf, 10, 0us, 7, 100);
+    EXPECT_EQ(stock_.wanted(shelf, 0us, 1), 25u);
     stock_.forget(request_.key(0));
     EXPECT_FALSE(stock_.use(shelf, 1, 0us));
+    stock_.filled(shelf, 25, 0us, 8, 100);
+    EXPECT_FALSE(stock_.use(shelf, 1, 0us)) << "it was charged before the reset";
+    EXPECT_EQ(stock_.wanted(shelf, 0us, 1), 25u);
+    stock_.filled(shelf, 25, 0us, 9, 100);
+    EXPECT_TRUE(stock_.use(shelf, 25, 0us));
+}
 
+TEST_F(permit_stock_test, shelves_are_bounded) {
     permit_stock small(2);
     auto* const first = small.ask(request_of("a"), 0us);
     ASSERT_TRUE(first);

@@ -63,8 +63,10 @@ struct rule_decision {
     /// Whether this rule has room for the request.
     bool allowed = false;
     weir::outcome outcome = weir::outcome::deny;
-    /// Whether nothing was counted: a list decided, `rule::allow` or, if not allowed, `rule::deny`; or another rule had
-    /// refused before this one was asked.
+    /// Whether its count was asked for; else a list decided, or the request was decided before this rule's turn, which
+    /// then counts as allowing it.
+    bool asked = true;
+    /// Whether a list decided: `rule::allow` or, if not allowed, `rule::deny`.
     bool listed = false;
     /// What holds for this user: the rule's, or that of an override; of a token bucket its burst and `window` the time
     /// in which that flows in.

@@ -284,5 +284,8 @@ private:
 #include <weir/rate_limit/impl/limiter.hpp>
 #if defined(WEIR_HEADER_ONLY)
 #include <weir/rate_limit/impl/limiter.ipp>
+#include <weir/rate_limit/impl/limiter_calls.ipp>
+#include <weir/rate_limit/impl/limiter_local.ipp>
+#include <weir/rate_limit/impl/limiter_outage.ipp>
 #include <weir/rate_limit/impl/place_wait.ipp>
 #endif

@@ -47,6 +47,8 @@ public:
         std::string key;
         /// As `check_request::pack_forced` says it.
         std::string packed;
+        /// When it counts no more.
+        std::chrono::microseconds counts_until{0};
     };
     /// Takes what is owed and still counts at `now`: the most recently used first, each once among all who ask.
     WEIR_DECL std::vector<debt> take_debts(std::chrono::microseconds now);

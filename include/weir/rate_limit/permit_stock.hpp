@@ -46,6 +46,8 @@ public:
         /// What Redis last said it has left, in the rule that has least.
         std::uint64_t room = 0;
         bool filling = false;
+        /// Whether what is being filled in was forgotten before it came.
+        bool forgotten = false;
         microseconds not_before{0};
     };
 
@@ -75,7 +77,7 @@ public:
     /// but a small part of what is left; 0: none. Where it is not 0, `filled` or `not_filled` must follow.
     WEIR_DECL std::uint64_t wanted(shelf& of, microseconds now, unsigned instances);
 
-    /// Redis has charged `units`, asked at `asked`.
+    /// Redis has charged `units`, asked at `asked`; they are not used if `forget` came between.
     WEIR_DECL void filled(shelf& to, std::uint64_t units, microseconds asked, std::int64_t receipt, std::uint64_t room);
     WEIR_DECL void not_filled(shelf& to, microseconds now);
 

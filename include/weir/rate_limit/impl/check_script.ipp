@@ -240,6 +240,7 @@ WEIR_DECL void check_request::fill(item const& one, rule_decision& to) const {
                                                                       static_cast<double>(one.terms.limit)));
     to.remaining = to.limit;
     to.listed = one.listed;
+    to.asked = !one.listed;
     if (!one.listed)
         return;
     to.allowed = one.allowed;
@@ -502,7 +503,7 @@ WEIR_DECL void add_to_reset(check_request::item const& one, rule_decision& to) n
 }
 
 WEIR_DECL void skip(rule_decision& one) noexcept {
-    one.listed = true;
+    one.asked = false;
     one.allowed = true;
     one.outcome = outcome::allow;
 }
@@ -522,7 +523,7 @@ WEIR_DECL void conclude(decision& d) noexcept {
     if (!d.allowed)
         return;
     auto const share = [](rule_decision const& one) {
-        if (one.listed || one.rule->shadow)
+        if (!one.asked || one.rule->shadow)
             return 2.0; // binds nobody
         return one.limit == 0 ? 0.0 : static_cast<double>(one.remaining) / static_cast<double>(one.limit);
     };

@@ -14,6 +14,19 @@
 namespace weir {
 namespace detail {
 
+inline std::chrono::microseconds boot_microseconds() noexcept {
+    return std::chrono::duration_cast<std::chrono::microseconds>(boot_clock::now().time_since_epoch());
+}
+
+/// What the rule has left that has least.
+inline std::uint64_t least_remaining(decision const& d) noexcept {
+    std::uint64_t least = max_limit;
+    for (auto const& one : d.rules)
+        if (one.asked)
+            least = std::min(least, one.remaining);
+    return least;
+}
+
 /// One call of a check that needs several: the rules whose keys lie in one slot.
 struct split_part {
     std::uint16_t slot = 0;
@@ -89,6 +102,11 @@ public:
     error_code spell(check_request& request, std::span<charge const> charges) const {
         return request.assign(charges, options_.key_prefix, layout_);
     }
+    bool on_several_nodes(check_request const& request) const {
+        return layout_ == key_layout::cluster && request.key_count() > 1 && request.slots().size() > 1;
+    }
+    /// What an operation's end says about Redis: whether it is there, and is to be told what was admitted without it.
+    WEIR_DECL void learn(error_code ec);
     /// Takes a charge back; nobody is told.
     WEIR_DECL void roll_back(check_request const& request, std::optional<std::uint16_t> slot, std::int64_t receipt);
 
@@ -111,8 +129,8 @@ private:
     WEIR_DECL void restock(permit_stock::shelf& shelf, std::uint64_t units, std::chrono::microseconds now);
     WEIR_DECL void give_back(std::chrono::microseconds ended_by);
     WEIR_DECL void schedule_return();
-    WEIR_DECL void succeeded();
     WEIR_DECL void pay_debts();
+    WEIR_DECL void owe(local_engine::debt&& one);
     WEIR_DECL void beat();
     WEIR_DECL void schedule_beat();
     WEIR_DECL error_code assign(pending_check& check, std::span<charge const> charges, request_options const& options);
@@ -128,6 +146,10 @@ private:
     limiter_options options_;
     key_layout const layout_;
     outage_gate gate_;
+    /// Whether something was admitted without Redis of which it may have to be told, and not before when.
+    bool owes_ = false;
+    std::chrono::microseconds pay_at_{0};
+    std::vector<local_engine::debt> unpaid_;
     asio::basic_waitable_timer<boot_clock> probe_timer_;
     redis::command const ping_{"PING"};
     redis::ignore_sink pong_;

@@ -96,7 +96,7 @@ WEIR_DECL std::vector<local_engine::debt> local_engine::take_debts(std::chrono::
     std::vector<debt> all;
     for (auto& one : entries_) {
         if (one.owed > 0 && now < one.counts_until)
-            all.push_back({std::move(one.key), std::move(one.packed)});
+            all.push_back({std::move(one.key), std::move(one.packed), one.counts_until});
         one.owed = 0;
     }
     return all;

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <iterator>
+#include <utility>
 
 namespace weir {
 namespace detail {
@@ -85,13 +86,15 @@ WEIR_DECL void permit_stock::filled(shelf& to, std::uint64_t units, microseconds
                                     std::uint64_t room) {
     to.filling = false;
     to.room = room;
+    if (std::exchange(to.forgotten, false))
+        return;
     std::erase_if(to.blocks, [](block const& one) { return one.left == 0; });
     to.blocks.push_back({units, asked + to.lease, receipt});
     so_far_.taken += units;
 }
 
 WEIR_DECL void permit_stock::not_filled(shelf& to, microseconds now) {
-    to.filling = false;
+    to.filling = to.forgotten = false;
     to.not_before = now + to.lease / 4;
 }
 
@@ -126,8 +129,10 @@ WEIR_DECL permit_stock::microseconds permit_stock::next_end() const noexcept {
 WEIR_DECL void permit_stock::forget(std::string_view key) {
     for (auto& [name, one] : shelves_)
         for (std::size_t k = 0; k < one.request.key_count(); ++k)
-            if (one.request.key(k) == key)
+            if (one.request.key(k) == key) {
                 one.blocks.clear();
+                one.forgotten = one.filling;
+            }
 }
 
 } // namespace weir

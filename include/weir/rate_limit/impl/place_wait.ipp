@@ -56,7 +56,7 @@ WEIR_DECL void place_wait::on_checked(error_code ec) {
         return complete(ec);
     if (cancelled_)
         return complete(errc::cancelled_unsent);
-    if (state_->client().options().server.topology == redis::topology::cluster && request_.slots().size() > 1)
+    if (state_->on_several_nodes(request_))
         return complete({});
     request_.encode_wait(command_, patience());
     state_->client().async_exec(command_, reply_, redis::exec_options{},
@@ -67,6 +67,7 @@ WEIR_DECL void place_wait::on_placed(error_code ec) {
     std::chrono::microseconds wait{0};
     if (!ec)
         ec = request_.decode_wait(reply_, result_, moment_, wait);
+    state_->learn(ec);
     if (ec == errc::cancelled || ec == errc::cancelled_unsent || ec == errc::client_closed)
         return complete(ec);
     if (ec) {
