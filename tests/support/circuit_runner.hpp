@@ -1,16 +1,15 @@
 #pragma once
 
+#include "support/raw_redis.hpp"
+
 #include <weir/circuit/script.hpp>
 
 #include <chrono>
 #include <initializer_list>
-#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
-
-struct redisContext;
 
 namespace weir::test {
 
@@ -33,20 +32,17 @@ public:
     /// What was published since the last call, of all circuits.
     std::vector<std::string> heard();
 
-    /// Any other command, as text; "(nil)" for none.
-    std::string command(std::vector<std::string> const& words);
+    /// Any other command, as `raw_redis::command`.
+    std::string command(std::initializer_list<std::string_view> words) {
+        return context_.command({words.begin(), words.size()});
+    }
 
 private:
-    struct closer {
-        void operator()(redisContext* c) const noexcept;
-    };
-    using context = std::unique_ptr<redisContext, closer>;
-
     circuit::script_answer send();
 
     redis::script report_, probe_, override_;
     redis::command encoded_;
-    context context_, subscribed_;
+    raw_redis context_, subscribed_;
     std::chrono::microseconds now_{0};
 };
 

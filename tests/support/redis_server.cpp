@@ -1,10 +1,10 @@
 #include "support/redis_server.hpp"
 
+#include <array>
 #include <cerrno>
 #include <csignal>
 #include <cstdlib>
 #include <filesystem>
-#include <hiredis/hiredis.h>
 #include <netinet/in.h>
 #include <stdexcept>
 #include <sys/socket.h>
@@ -13,59 +13,6 @@
 #include <unistd.h>
 
 namespace weir::test {
-namespace {
-
-/// hiredis would end the test by SIGPIPE where the server has ended the connection. The signal is held back, not
-/// ignored: the client under test must do without.
-class no_broken_pipe {
-public:
-    no_broken_pipe() {
-        ::sigemptyset(&pipe_);
-        ::sigaddset(&pipe_, SIGPIPE);
-        ::pthread_sigmask(SIG_BLOCK, &pipe_, &before_);
-    }
-    no_broken_pipe(no_broken_pipe const&) = delete;
-    no_broken_pipe& operator=(no_broken_pipe const&) = delete;
-    ~no_broken_pipe() {
-        timespec const at_once{};
-        while (::sigtimedwait(&pipe_, nullptr, &at_once) > 0) {
-        }
-        ::pthread_sigmask(SIG_SETMASK, &before_, nullptr);
-    }
-
-private:
-    sigset_t pipe_, before_;
-};
-
-std::string text_of(redisReply const& reply) {
-    switch (reply.type) {
-    case REDIS_REPLY_INTEGER:
-        return std::to_string(reply.integer);
-    case REDIS_REPLY_NIL:
-        return "(nil)";
-    case REDIS_REPLY_ARRAY: {
-        std::string lines;
-        for (std::size_t i = 0; i < reply.elements; ++i)
-            lines += text_of(*reply.element[i]) + '\n';
-        return lines;
-    }
-    default:
-        return {reply.str, static_cast<std::size_t>(reply.len)};
-    }
-}
-
-struct argument_vector {
-    explicit argument_vector(std::initializer_list<std::string_view> command) {
-        for (auto const& each : command) {
-            texts.push_back(each.data());
-            sizes.push_back(each.size());
-        }
-    }
-    std::vector<char const*> texts;
-    std::vector<std::size_t> sizes;
-};
-
-} // namespace
 
 temporary_directory::temporary_directory()
     : path_((std::filesystem::temp_directory_path() / "weir-test-XXXXXX").string()) {
@@ -155,42 +102,24 @@ void redis_server::restart() {
     start();
 }
 
-std::shared_ptr<void> redis_server::connect() {
-    std::shared_ptr<redisContext> context(::redisConnectUnix(socket_path_.c_str()), &::redisFree);
-    if (!context || context->err)
-        throw std::runtime_error("connect to " + socket_path_ + ": " + (context ? context->errstr : "out of memory"));
+raw_redis redis_server::connect() {
+    raw_redis made(socket_path_);
     if (!options_.password.empty())
-        ::freeReplyObject(::redisCommand(context.get(), "AUTH %s", options_.password.c_str()));
-    return context;
+        made.command(std::array<std::string_view, 2>{"AUTH", options_.password});
+    return made;
 }
 
 std::string redis_server::run(std::initializer_list<std::string_view> command) {
-    no_broken_pipe const held_back;
-    auto const context = connect();
-    argument_vector const arguments(command);
-    std::unique_ptr<redisReply, decltype(&::freeReplyObject)> const reply(
-        static_cast<redisReply*>(
-            ::redisCommandArgv(static_cast<redisContext*>(context.get()), static_cast<int>(arguments.texts.size()),
-                               const_cast<char const**>(arguments.texts.data()), arguments.sizes.data())),
-        &::freeReplyObject);
-    if (!reply)
-        throw std::runtime_error(static_cast<redisContext*>(context.get())->errstr);
-    return text_of(*reply);
+    return connect().command({command.begin(), command.size()});
 }
 
 std::int64_t redis_server::integer(std::initializer_list<std::string_view> command) { return std::stoll(run(command)); }
 
 std::shared_ptr<void> redis_server::send(std::initializer_list<std::string_view> command) {
-    no_broken_pipe const held_back;
-    auto context = connect();
-    argument_vector const arguments(command);
-    auto* const raw = static_cast<redisContext*>(context.get());
-    ::redisAppendCommandArgv(raw, static_cast<int>(arguments.texts.size()),
-                             const_cast<char const**>(arguments.texts.data()), arguments.sizes.data());
-    for (int done = 0; !done;)
-        if (::redisBufferWrite(raw, &done) != REDIS_OK)
-            throw std::runtime_error(raw->errstr);
-    return context;
+    auto const made = std::make_shared<raw_redis>(connect());
+    made->append({command.begin(), command.size()});
+    made->flush();
+    return made;
 }
 
 } // namespace weir::test

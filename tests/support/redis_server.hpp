@@ -1,5 +1,7 @@
 #pragma once
 
+#include "support/raw_redis.hpp"
+
 #include <weir/redis/server_process.hpp>
 
 #include <cstdint>
@@ -74,7 +76,7 @@ public:
 
 private:
     void start();
-    std::shared_ptr<void> connect();
+    raw_redis connect();
 
     options options_;
     temporary_directory directory_;

@@ -1,16 +1,15 @@
 #pragma once
 
+#include "support/raw_redis.hpp"
+
 #include <weir/rate_limit/check_script.hpp>
 
 #include <chrono>
 #include <cstdint>
-#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
-
-struct redisContext;
 
 namespace weir::test {
 
@@ -39,20 +38,20 @@ public:
         return read();
     }
 
-    /// Any other command, answered at once, as text.
-    std::string command(std::vector<std::string> const& words);
+    /// Any other command, as `raw_redis::command`.
+    std::string command(std::initializer_list<std::string_view> words) {
+        return context_.command({words.begin(), words.size()});
+    }
 
 private:
-    struct closer {
-        void operator()(redisContext* c) const noexcept;
-    };
-    void set_clock(std::chrono::microseconds now);
+    /// What is encoded, and before it the clock.
+    void send(std::chrono::microseconds now);
 
     redis::script script_;
     redis::script refund_;
     redis::script wait_;
     redis::command encoded_;
-    std::unique_ptr<redisContext, closer> context_;
+    raw_redis context_;
 };
 
 /// A request made of charges; fails the test where they are refused.
