@@ -2,23 +2,21 @@
 
 #include "config/show.hpp"
 
-#include <openssl/evp.h>
+#include <weir/detail/hex.hpp>
+#include <weir/detail/sha256.hpp>
+
 #include <prometheus/metric_family.h>
 
-#include <array>
+#include <span>
 
 namespace weir::admin {
 namespace {
 
 std::string hash_of(config::config const& settings) {
     auto const text = config::show(settings).dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
-    std::array<unsigned char, EVP_MAX_MD_SIZE> digest{};
-    EVP_Digest(text.data(), text.size(), digest.data(), nullptr, EVP_sha256(), nullptr);
+    auto const digest = detail::sha256(text);
     std::string out;
-    for (std::size_t i = 0; i < 8; ++i) {
-        out += "0123456789abcdef"[digest[i] >> 4];
-        out += "0123456789abcdef"[digest[i] & 15];
-    }
+    detail::append_hex(out, std::span{digest}.first(8));
     return out;
 }
 

@@ -2,7 +2,7 @@
 
 #include "admin/page.hpp"
 
-#include <weir/http/detail/sha256.hpp>
+#include <weir/detail/sha256.hpp>
 
 #include <openssl/evp.h>
 
@@ -24,7 +24,7 @@ std::string_view inside(std::string_view document, std::string const& name) {
 
 /// CSP level 3, 2.3.1: 'sha256-BASE64'.
 std::string hash_source(std::string_view text) {
-    auto const digest = http::detail::sha256(text);
+    auto const digest = detail::sha256(text);
     std::array<unsigned char, 64> encoded{};
     auto const n = EVP_EncodeBlock(encoded.data(), digest.data(), static_cast<int>(digest.size()));
     return "'sha256-" + std::string(reinterpret_cast<char const*>(encoded.data()), static_cast<std::size_t>(n)) + '\'';

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <weir/detail/hex.hpp>
+
 #include <openssl/rand.h>
 
 #include <array>
@@ -14,10 +16,7 @@ inline std::string random_id() {
     if (RAND_bytes(bytes.data(), static_cast<int>(bytes.size())) != 1)
         throw std::runtime_error("OpenSSL gives no random bytes");
     std::string text;
-    for (auto const byte : bytes) {
-        text += "0123456789abcdef"[byte >> 4];
-        text += "0123456789abcdef"[byte & 15];
-    }
+    append_hex(text, bytes);
     return text;
 }
 

@@ -1,7 +1,7 @@
 #pragma once
 
 #include <weir/detail/config.hpp>
-#include <weir/http/detail/sha256.hpp>
+#include <weir/detail/sha256.hpp>
 #include <weir/http/verified_identity.hpp>
 
 #include <chrono>
@@ -32,7 +32,7 @@ public:
     std::size_t size() const noexcept { return keys_.size(); }
 
 private:
-    std::unordered_map<detail::sha256_digest, verified_identity, detail::digest_hash> keys_;
+    std::unordered_map<weir::detail::sha256_digest, verified_identity, weir::detail::digest_hash> keys_;
 };
 
 /// A new random key of 256 bits, `weir_` and 43 letters, digits, `-` and `_`. Throws std::runtime_error where OpenSSL

@@ -1,7 +1,7 @@
 #pragma once
 
 #include <weir/detail/config.hpp>
-#include <weir/http/detail/sha256.hpp>
+#include <weir/detail/sha256.hpp>
 #include <weir/http/verified_identity.hpp>
 
 #include <chrono>
@@ -30,7 +30,7 @@ public:
     std::size_t size() const noexcept { return young_.size() + old_.size(); }
 
 private:
-    using table = std::unordered_map<detail::sha256_digest, verified_identity, detail::digest_hash>;
+    using table = std::unordered_map<weir::detail::sha256_digest, verified_identity, weir::detail::digest_hash>;
 
     void make_room();
 

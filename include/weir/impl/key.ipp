@@ -1,11 +1,7 @@
 #pragma once
 
+#include <weir/detail/sha256.hpp>
 #include <weir/key.hpp>
-
-#include <openssl/evp.h>
-
-#include <array>
-#include <new>
 
 namespace weir {
 namespace detail {
@@ -18,10 +14,8 @@ constexpr bool is_key_byte(unsigned char c) noexcept {
 }
 
 inline void append_digest(std::string& out, std::string_view text) {
-    std::array<unsigned char, EVP_MAX_MD_SIZE> digest;
-    if (EVP_Digest(text.data(), text.size(), digest.data(), nullptr, EVP_sha256(), nullptr) != 1)
-        throw std::bad_alloc(); // the only way in which a digest of memory fails
-    for (int i = 0; i < 16; ++i) {
+    auto const digest = sha256(text);
+    for (std::size_t i = 0; i < 16; ++i) {
         out += hex_digits[digest[i] >> 4];
         out += hex_digits[digest[i] & 15];
     }

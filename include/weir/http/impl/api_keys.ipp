@@ -1,5 +1,6 @@
 #pragma once
 
+#include <weir/detail/hex.hpp>
 #include <weir/http/api_keys.hpp>
 #include <weir/http/detail/bytes.hpp>
 #include <weir/http/detail/json_object.hpp>
@@ -15,7 +16,7 @@
 namespace weir::http {
 namespace detail {
 
-inline bool read_digest(std::string_view text, sha256_digest& out) noexcept {
+inline bool read_digest(std::string_view text, weir::detail::sha256_digest& out) noexcept {
     if (text.size() != 2 * out.size() || !all_of(text, hex_byte))
         return false;
     for (std::size_t i = 0; i < out.size(); ++i)
@@ -42,8 +43,9 @@ inline std::optional<std::chrono::sys_seconds> read_day(std::string_view text) n
 
 /// One key of the file; `fail` throws.
 template <class Fail>
-std::pair<sha256_digest, verified_identity> read_api_key(boost::json::object const& from, Fail const& fail) {
-    std::pair<sha256_digest, verified_identity> made;
+std::pair<weir::detail::sha256_digest, verified_identity> read_api_key(boost::json::object const& from,
+                                                                       Fail const& fail) {
+    std::pair<weir::detail::sha256_digest, verified_identity> made;
     for (auto const& member : from) {
         std::string_view const name{member.key().data(), member.key().size()};
         if (name != "sha256" && name != "user" && name != "attributes" && name != "expires" && name != "name")
@@ -101,7 +103,7 @@ WEIR_DECL api_keys::api_keys(std::string_view text) {
 }
 
 WEIR_DECL verified_identity const* api_keys::find(std::string_view key, std::chrono::sys_seconds now) const {
-    auto const found = keys_.find(detail::sha256(key));
+    auto const found = keys_.find(weir::detail::sha256(key));
     return found == keys_.end() || now >= found->second.expires ? nullptr : &found->second;
 }
 
@@ -122,10 +124,7 @@ WEIR_DECL std::string make_api_key() {
 
 WEIR_DECL std::string hash_api_key(std::string_view key) {
     std::string text;
-    for (auto const byte : detail::sha256(key)) {
-        text += "0123456789abcdef"[byte >> 4];
-        text += "0123456789abcdef"[byte & 15];
-    }
+    weir::detail::append_hex(text, weir::detail::sha256(key));
     return text;
 }
 

@@ -5,7 +5,7 @@
 namespace weir::http {
 
 WEIR_DECL verified_identity const* verified_cache::find(std::string_view credential, std::chrono::sys_seconds now) {
-    auto const digest = detail::sha256(credential);
+    auto const digest = weir::detail::sha256(credential);
     auto found = young_.find(digest);
     if (found == young_.end()) {
         auto const before = old_.find(digest);
@@ -23,7 +23,7 @@ WEIR_DECL verified_identity const* verified_cache::find(std::string_view credent
 
 WEIR_DECL verified_identity const& verified_cache::remember(std::string_view credential, verified_identity who) {
     make_room();
-    return young_.insert_or_assign(detail::sha256(credential), std::move(who)).first->second;
+    return young_.insert_or_assign(weir::detail::sha256(credential), std::move(who)).first->second;
 }
 
 WEIR_DECL void verified_cache::make_room() {

@@ -2,15 +2,13 @@
 
 #include <weir/detail/lua_sources.hpp>
 #include <weir/detail/packed.hpp>
+#include <weir/detail/sha256.hpp>
 #include <weir/rate_limit/check_script.hpp>
 #include <weir/rate_limit/token_bucket.hpp>
 #include <weir/rate_limit/window.hpp>
 #include <weir/redis/hash_slot.hpp>
 
-#include <openssl/evp.h>
-
 #include <algorithm>
-#include <new>
 
 namespace weir {
 namespace detail {
@@ -21,9 +19,7 @@ inline std::chrono::milliseconds to_milliseconds(std::int64_t microseconds) noex
 
 /// What stands for a request id among holders: 64 bits of its SHA-256, which no client can make equal another's.
 inline std::uint64_t holder_of(std::string_view request_id) {
-    std::array<unsigned char, EVP_MAX_MD_SIZE> digest;
-    if (EVP_Digest(request_id.data(), request_id.size(), digest.data(), nullptr, EVP_sha256(), nullptr) != 1)
-        throw std::bad_alloc(); // the only way in which a digest of memory fails
+    auto const digest = sha256(request_id);
     std::uint64_t value = 0;
     for (int i = 0; i < 8; ++i)
         value = value << 8 | digest[static_cast<std::size_t>(i)];

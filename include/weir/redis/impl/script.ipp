@@ -1,5 +1,6 @@
 #pragma once
 
+#include <weir/detail/hex.hpp>
 #include <weir/redis/script.hpp>
 
 #include <openssl/evp.h>
@@ -16,11 +17,7 @@ inline std::string sha1_hex(std::string_view text) {
     if (!::EVP_Digest(text.data(), text.size(), digest.data(), &size, ::EVP_sha1(), nullptr))
         throw std::runtime_error("OpenSSL offers no SHA-1, by which Redis names scripts");
     std::string hex;
-    for (unsigned int i = 0; i < size; ++i) {
-        static constexpr char digits[] = "0123456789abcdef";
-        hex += digits[digest[i] >> 4];
-        hex += digits[digest[i] & 15];
-    }
+    weir::detail::append_hex(hex, std::span{digest}.first(size));
     return hex;
 }
 

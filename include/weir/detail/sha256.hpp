@@ -8,7 +8,7 @@
 #include <new>
 #include <string_view>
 
-namespace weir::http::detail {
+namespace weir::detail {
 
 using sha256_digest = std::array<unsigned char, 32>;
 
@@ -30,4 +30,4 @@ struct digest_hash {
     }
 };
 
-} // namespace weir::http::detail
+} // namespace weir::detail
