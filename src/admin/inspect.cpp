@@ -109,6 +109,7 @@ json show_rule(proxy::refusing_rule const& one, timestamp at) {
     json shown{{"rule", one.name},
                {"outcome", to_string(one.said.outcome)},
                {"allowed", one.said.allowed},
+               {"asked", one.said.asked},
                {"by_list", one.said.listed && !one.said.allowed},
                {"user", one.user},
                {"endpoint", one.endpoint},

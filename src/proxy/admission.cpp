@@ -1,8 +1,7 @@
 #include "proxy/admission.hpp"
 
-#include <weir/http/rate_limit_fields.hpp>
+#include <weir/http/limit_answer.hpp>
 
-#include <array>
 #include <charconv>
 
 namespace weir::proxy {
@@ -21,9 +20,6 @@ http::rate_limit_style style_of(config::rate_limit_headers chosen) noexcept {
     }
     return http::rate_limit_style::none;
 }
-
-/// A limit of which the client is told: not one on trial, nor one whose list decided.
-bool binds(rule_decision const& one) noexcept { return !one.rule->shadow && one.asked; }
 
 std::string_view value_of(exchange const& x, std::string_view name) noexcept {
     auto const* field = x.request.find(name);
@@ -57,17 +53,14 @@ awaitable<bool> admission::decide(exchange& x, http::client_address const& clien
         co_return false;
     }
     count(limits, std::span{x.charges}.first(n), x.decision);
-    if (x.decision.refused_by_list()) {
-        // Nothing was asked of the other limits, so that there is nothing to tell of them.
-        x.status = 403;
-        x.detail = "the limit \"" + x.decision.rules[x.decision.binding].rule->name + "\" denies this user";
-        co_return false;
-    }
-    tell(x);
-    if (x.decision.allowed)
+    if (!x.decision.refused_by_list()) // else nothing was asked of the other limits
+        http::append_rate_limit_fields(x.limit_fields, x.decision, style_of(config_.headers));
+    if (x.decision.allowed) {
         hold(x);
-    else
-        explain(x);
+    } else {
+        x.status = http::refusal_status(x.decision);
+        x.detail = http::refusal_detail(x.decision);
+    }
     co_return x.decision.allowed;
 }
 
@@ -132,47 +125,6 @@ void admission::count(std::span<std::size_t const> limits, std::span<charge cons
         counts_.rules[limits[i]].decisions[one.outcome].increment();
         hot_.add(charges[i], !one.allowed);
     }
-}
-
-void admission::tell(exchange& x) const {
-    std::array<http::quota, max_rules_per_check> quotas;
-    std::size_t n = 0;
-    http::quota_report report;
-    for (std::size_t i = 0; i < x.decision.rules.size(); ++i) {
-        auto const& one = x.decision.rules[i];
-        if (!binds(one))
-            continue;
-        if (i == x.decision.binding)
-            report.binding = n;
-        quotas[n++] = {one.rule->name,
-                       one.limit,
-                       one.window,
-                       one.remaining,
-                       one.allowed || one.retry_after == never ? one.reset_after : one.retry_after,
-                       one.allowed};
-    }
-    report.rules = std::span{quotas}.first(n);
-    report.allowed = x.decision.allowed;
-    if (!report.allowed && x.decision.retry_after != never)
-        report.retry_after = x.decision.retry_after;
-    http::append_rate_limit_fields(x.limit_fields, report, style_of(config_.headers));
-}
-
-void admission::explain(exchange& x) const {
-    auto const& one = x.decision.rules[x.decision.binding];
-    if (x.decision.failed_closed()) {
-        x.status = 503;
-        x.detail = "the limit \"" + one.rule->name + "\" cannot be checked at the moment";
-        return;
-    }
-    x.status = 429;
-    x.detail = "the limit \"" + one.rule->name + "\" ";
-    if (one.retry_after == never)
-        x.detail += "never admits a request of this cost";
-    else if (one.rule->algorithm == algorithm::concurrency)
-        x.detail += "has no place free; try again in " + std::to_string(one.retry_after.count()) + " ms";
-    else
-        x.detail += "is used up; the same request passes in " + std::to_string(one.retry_after.count()) + " ms";
 }
 
 } // namespace weir::proxy

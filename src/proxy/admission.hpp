@@ -78,8 +78,6 @@ private:
                      std::string& composed) const;
     key_part endpoint_of(config::limit const& limit, exchange const& x) const noexcept;
     static std::uint64_t cost_of(config::limit const& limit, exchange const& x) noexcept;
-    void tell(exchange& x) const;
-    void explain(exchange& x) const;
     void hold(exchange& x);
     bool reserve(exchange& x);
     void watch_use(exchange& x);

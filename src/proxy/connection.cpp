@@ -4,6 +4,8 @@
 
 #include <boost/asio/socket_base.hpp>
 
+#include <weir/http/limit_answer.hpp>
+
 namespace weir::proxy {
 namespace {
 
@@ -16,16 +18,6 @@ constexpr std::string_view every_method = "GET, HEAD, POST, PUT, PATCH, DELETE, 
 
 /// While draining, a client that keeps a connection may use it once more within this time; then it is closed.
 constexpr std::chrono::seconds drain_grace{1};
-
-/// The rules that refused.
-std::size_t name_violated(exchange const& x, std::span<std::string_view> out) noexcept {
-    std::size_t n = 0;
-    if (!x.decision.allowed)
-        for (auto const& one : x.decision.rules)
-            if (!one.allowed && !one.listed && !one.rule->shadow && n < out.size())
-                out[n++] = one.rule->name;
-    return n;
-}
 
 /// Nothing: the answer was none of unknown length.
 std::optional<metrics::stream_outcome> stream_outcome_of(exchange const& x) noexcept {
@@ -141,8 +133,17 @@ void connection::record() {
     }
     if (client_address_.key.empty())
         client_address_.key = peer_text_;
-    if (known && !x.detail.empty())
-        services_->known.refusals.add(x, client_address_.key, services_->config.routes[x.route]);
+    if (known && !x.detail.empty()) {
+        auto const& from = services_->config.routes[x.route];
+        services_->known.refusals.add({.request_id = x.request_id,
+                                       .client = client_address_.key,
+                                       .method = x.request.method,
+                                       .path = x.target.path,
+                                       .route = from.name,
+                                       .detail = x.detail,
+                                       .status = x.status},
+                                      x.decision, std::span{x.charges}.first(from.limits.size()));
+    }
     services_->log.add(x, client_address_.key,
                        known ? std::string_view{services_->config.routes[x.route].name} : std::string_view{});
 }
@@ -269,8 +270,9 @@ awaitable<bool> connection::refuse(verdict why, bool keep_alive) {
     if (x.detail.empty())
         x.detail = why.reason;
     std::array<std::string_view, max_rules_per_check> violated;
-    write_refusal(x.reply, head,
-                  {why.status, x.detail, std::span{violated}.first(name_violated(x, violated)), why.errors});
+    write_refusal(
+        x.reply, head,
+        {why.status, x.detail, std::span{violated}.first(http::name_violated(x.decision, violated)), why.errors});
     co_return co_await send_reply();
 }
 

@@ -77,7 +77,7 @@ forward_outcome forwarder::choose_target() {
             if (!x_.target_leave.granted()) {
                 x_.target_leave.drop();
                 circuit.count_refusal();
-                if (refused_by == nullptr || circuit.seconds_to_wait() < refused_by->seconds_to_wait())
+                if (refused_by == nullptr || circuit.breaker().retry_after() < refused_by->breaker().retry_after())
                     refused_by = &circuit;
                 tried |= target_set{1} << t;
                 continue;

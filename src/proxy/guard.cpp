@@ -1,11 +1,12 @@
 #include "proxy/guard.hpp"
 
+#include <weir/http/circuit_filter.hpp>
+
 namespace weir::proxy {
 
 void guard::tell(std::string& fields, std::string& detail) const {
-    fields += "Retry-After: " + std::to_string(seconds_to_wait()) + "\r\n";
-    detail = "the circuit \"" + breaker_.name() + "\" is " + std::string(to_string(breaker_.now())) +
-             ": the upstream is not asked for a while";
+    http::append_retry_after(fields, breaker_);
+    detail = http::refusal_detail(breaker_);
 }
 
 } // namespace weir::proxy

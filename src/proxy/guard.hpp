@@ -3,8 +3,6 @@
 #include <weir/circuit/breaker.hpp>
 #include <weir/metrics/blocks.hpp>
 
-#include <algorithm>
-#include <chrono>
 #include <utility>
 
 namespace weir::proxy {
@@ -28,11 +26,6 @@ public:
 
     /// Says to a client that it was refused: appends Retry-After to `fields`, and sets `detail`.
     void tell(std::string& fields, std::string& detail) const;
-
-    /// How many seconds who was refused should wait, at least one.
-    std::int64_t seconds_to_wait() const {
-        return std::max<std::int64_t>(std::chrono::ceil<std::chrono::seconds>(breaker_.retry_after()).count(), 1);
-    }
 
 private:
     circuit::breaker breaker_;

@@ -48,32 +48,33 @@ void hot_keys::tick(boot_clock::time_point now) {
     begun_ = now;
 }
 
-void refusal_log::add(exchange const& x, std::string_view client, config::route const& route) {
+void refusal_log::add(refused_request const& what, decision const& made, std::span<charge const> asked) {
     if (records_.size() < capacity)
         records_.emplace_back();
     auto& record = records_[next_];
     next_ = (next_ + 1) % capacity;
     record.at = std::chrono::system_clock::now();
-    record.request_id = x.request_id;
-    record.client = cut(client);
-    record.method = cut(x.request.method);
-    record.path = cut(x.target.path);
-    record.detail = cut(x.detail);
-    record.status = x.status;
-    record.route = route.name;
-    record.error = x.decision.error;
-    record.rules_asked = std::min(x.decision.rules.size(), route.limits.size());
+    record.request_id = cut(what.request_id);
+    record.client = cut(what.client);
+    record.method = cut(what.method);
+    record.path = cut(what.path);
+    record.detail = cut(what.detail);
+    record.status = what.status;
+    record.route = what.route;
+    record.error = made.error;
+    record.rules_asked = std::min(made.rules.size(), asked.size());
     if (record.rules.size() < record.rules_asked)
         record.rules.resize(record.rules_asked);
     for (std::size_t i = 0; i < record.rules_asked; ++i) {
         auto& rule = record.rules[i];
-        rule.name = x.charges[i].rule->name;
-        rule.algorithm = x.charges[i].rule->algorithm;
-        rule.shadow = x.charges[i].rule->shadow;
-        rule.user = text_of(x.charges[i].user);
-        rule.endpoint = text_of(x.charges[i].endpoint);
-        rule.cost = x.charges[i].cost;
-        rule.said = x.decision.rules[i];
+        auto const& by = asked[i];
+        rule.name = by.rule->name;
+        rule.algorithm = by.rule->algorithm;
+        rule.shadow = by.rule->shadow;
+        rule.user = text_of(by.user);
+        rule.endpoint = text_of(by.endpoint);
+        rule.cost = by.cost;
+        rule.said = made.rules[i];
         rule.said.rule = nullptr;
     }
 }

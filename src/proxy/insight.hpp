@@ -1,12 +1,15 @@
 #pragma once
 
 #include "config/config.hpp"
-#include "proxy/exchange.hpp"
 
+#include <weir/clock.hpp>
 #include <weir/metrics/heavy_hitters.hpp>
+#include <weir/rate_limit/charge.hpp>
+#include <weir/rate_limit/decision.hpp>
 
 #include <chrono>
 #include <cstdint>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -87,8 +90,13 @@ class refusal_log {
 public:
     static constexpr std::size_t capacity = 512;
 
-    /// Precondition: `x` has a route.
-    void add(exchange const& x, std::string_view client, config::route const& route);
+    /// What is known of a request that is refused.
+    struct refused_request {
+        std::string_view request_id, client, method, path, route, detail;
+        unsigned status = 0;
+    };
+    /// `made`: what the limits said to `asked`, rule by rule; without rules where none was asked.
+    void add(refused_request const& what, decision const& made, std::span<charge const> asked);
 
     /// Calls `visit(refusal_record)` for each, the newest first, until it returns false.
     template <class Visit>

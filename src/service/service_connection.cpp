@@ -119,23 +119,24 @@ awaitable<bool> service_connection::check(question what) {
         unread_ = true;
         co_return co_await refuse(why, false);
     }
-    if (!batch_)
-        batch_ = std::make_unique<check_batch>();
-    if (!batch_->read(body, what, services_->config, services_->ids))
+    if (!checks_)
+        checks_ = std::make_unique<planned_checks>();
+    if (!checks_->read(body, what, services_->config, services_->ids))
         co_return co_await refuse_body();
     auto const asked = boot_clock::now();
-    co_await batch_->async_ask(services_->admission->rules(), proxy::use_result);
+    co_await checks_->async_ask(services_->admission->rules(), proxy::use_result);
     x.admission_time = boot_clock::now() - asked;
     services_->counts.admission.observe(x.admission_time);
-    batch_->count(*services_->admission);
-    if (auto const status = batch_->failure(); status != 0) {
-        x.detail = batch_->checks().front().error.message();
+    checks_->count(*services_->admission);
+    checks_->remember(services_->known.refusals, x, client_address_.key.empty() ? peer_text_ : client_address_.key);
+    if (auto const status = checks_->failure(); status != 0) {
+        x.detail = checks_->checks().front().error.message();
         if (status == 503)
             x.limit_fields = "Retry-After: 1\r\n";
         co_return co_await refuse({status}, x.keep_alive);
     }
     std::string text;
-    batch_->append_answer(text);
+    checks_->append_answer(text);
     co_return co_await answer("application/json", text, x.keep_alive);
 }
 
@@ -175,9 +176,9 @@ awaitable<connection::verdict> service_connection::read_body(std::string_view& b
 
 awaitable<bool> service_connection::refuse_body() {
     std::vector<http::problem_error> errors;
-    for (auto const& each : batch_->issues())
+    for (auto const& each : checks_->issues())
         errors.push_back({each.pointer, each.detail});
-    auto const& first = batch_->issues().front();
+    auto const& first = checks_->issues().front();
     exchange_->detail = first.pointer.empty() ? "the body: " + first.detail : first.pointer + ": " + first.detail;
     verdict why{400};
     why.errors = errors;

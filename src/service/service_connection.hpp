@@ -1,7 +1,7 @@
 #pragma once
 
 #include "proxy/connection.hpp"
-#include "service/check_batch.hpp"
+#include "service/planned_checks.hpp"
 
 #include <memory>
 #include <string_view>
@@ -26,7 +26,7 @@ private:
     proxy::awaitable<bool> answer(std::string_view content_type, std::string_view body, bool keep_alive);
 
     /// Made by the first check on this connection.
-    std::unique_ptr<check_batch> batch_;
+    std::unique_ptr<planned_checks> checks_;
 };
 
 } // namespace weir::service

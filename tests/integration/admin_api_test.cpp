@@ -243,6 +243,22 @@ TEST_F(admin_api, explain_says_why_a_request_was_refused_and_when_it_passes) {
     EXPECT_EQ(weir.refusals("").size(), 1u);
 }
 
+TEST_F(admin_api, explain_knows_what_the_decision_service_refused) {
+    auto c = with_limits(up_.port(), {hourly("tight", 1)});
+    c.decision.emplace().address = {"127.0.0.1", 0};
+    auto const weir = start(std::move(c));
+    auto client = connect_to_decisions(weir.proxy);
+    client.exchange(post(R"({"user":"ada","endpoint":"e"})"));
+    client.exchange(post(R"([{"user":"ada","endpoint":"e","request_id":"job-7"},{"user":"bob","endpoint":"e"}])"));
+    auto const all = weir.refusals("");
+    ASSERT_EQ(all.size(), 1u);
+    EXPECT_EQ(all[0].at("request_id"), "job-7");
+    EXPECT_EQ(all[0].at("client"), "127.0.0.1");
+    EXPECT_EQ(all[0].at("path"), "/v1/check");
+    EXPECT_EQ(all[0].at("status"), 429);
+    EXPECT_EQ(all[0].at("rules")[0].at("user"), "ada");
+}
+
 TEST_F(admin_api, explain_remembers_the_latest_alone_however_many_there_are) {
     auto nobody = hourly("nobody", 0);
     auto const weir = start({nobody});

@@ -34,8 +34,13 @@ WEIR_DECL bool contains(std::span<network const> networks, asio::ip::address con
 /// element that is no address (`unknown`, `_hidden`, garbage) ends the walk at the hop that wrote it.
 ///
 /// A trusted proxy must append to or replace X-Forwarded-For: one that passes it on untouched lets clients choose.
-WEIR_DECL void find_client(asio::ip::address const& peer, request_head const& head, std::span<network const> trusted,
-                           client_address& out);
+WEIR_DECL void find_client(asio::ip::address const& peer, std::span<field const> fields,
+                           std::span<network const> trusted, client_address& out);
+
+inline void find_client(asio::ip::address const& peer, request_head const& head, std::span<network const> trusted,
+                        client_address& out) {
+    find_client(peer, head.fields(), trusted, out);
+}
 
 } // namespace weir::http
 

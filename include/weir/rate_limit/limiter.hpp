@@ -238,6 +238,9 @@ public:
             token, user, endpoint);
     }
 
+    using executor_type = asio::io_context::executor_type;
+    executor_type get_executor() const noexcept;
+
     std::vector<rule> const& rules() const noexcept;
 
     /// Whether Redis is taken to be away, so that decisions are made without it.

@@ -110,12 +110,11 @@ struct forwarding_field {
     bool forwarded;
 };
 
-inline void walk_fields(head const& head, hop_walk& walk) noexcept {
+inline void walk_fields(std::span<field const> fields, hop_walk& walk) noexcept {
     static constexpr std::array<forwarding_field, 3> candidates{
         forwarding_field{"x-forwarded-for", false}, {"forwarded", true}, {"x-real-ip", false}};
     for (auto const& candidate : candidates) {
         bool found = false;
-        auto const fields = head.fields();
         for (auto each = fields.rbegin(); each != fields.rend(); ++each) {
             if (!equals_ignoring_case(each->name, candidate.name))
                 continue;
@@ -162,12 +161,12 @@ WEIR_DECL bool contains(std::span<network const> networks, asio::ip::address con
     return false;
 }
 
-WEIR_DECL void find_client(asio::ip::address const& peer, request_head const& head, std::span<network const> trusted,
-                           client_address& out) {
+WEIR_DECL void find_client(asio::ip::address const& peer, std::span<field const> fields,
+                           std::span<network const> trusted, client_address& out) {
     detail::hop_walk walk{detail::unmapped(peer), trusted};
     out.peer_trusted = contains(trusted, peer);
     if (out.peer_trusted)
-        detail::walk_fields(head, walk);
+        detail::walk_fields(fields, walk);
     out.ip = walk.at();
     out.key.clear();
     detail::append_key(out.ip, out.key);

@@ -275,6 +275,7 @@ struct sum_handler {
 } // namespace detail
 
 inline std::vector<rule> const& limiter::rules() const noexcept { return state_->rules(); }
+inline limiter::executor_type limiter::get_executor() const noexcept { return state_->get_executor(); }
 inline bool limiter::redis_away() const noexcept { return state_->redis_away(); }
 inline permit_stock::figures const& limiter::charged_ahead() const noexcept { return state_->charged_ahead(); }
 inline bool limiter::try_check(std::span<charge const> charges, decision& result) {

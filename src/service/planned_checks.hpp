@@ -3,6 +3,7 @@
 #include "config/config.hpp"
 #include "proxy/admission.hpp"
 #include "proxy/ids.hpp"
+#include "proxy/insight.hpp"
 #include "proxy/io.hpp"
 #include "service/check_body.hpp"
 
@@ -33,17 +34,17 @@ struct planned_check {
 /// The checks of one POST, from its body to its answer. Reuse the object: it keeps its capacity.
 ///
 /// Thread safety: distinct objects: safe; shared objects: unsafe.
-class check_batch {
+class planned_checks {
 public:
     /// Reads the body and finds what each check charges. False with `issues()` where something is wrong. A reservation
-    /// without a request id is given one. The configuration must outlive the batch.
+    /// without a request id is given one. The configuration must outlive the object.
     bool read(std::string_view body, question what, config::config const& config, proxy::id_source& ids);
 
     /// What is wrong with the body.
     std::vector<body_issue> const& issues() const noexcept { return issues_; }
 
     /// Asks all checks in the same turn of the loop, so that they share a trip to Redis. Completes `void()` when all
-    /// are decided; the batch must live until then.
+    /// are decided; it must live until then.
     template <class Token>
     auto async_ask(limiter& rules, Token&& token) {
         return asio::async_initiate<Token, void()>(
@@ -72,6 +73,9 @@ public:
 
     /// Counts what was decided, reserved and settled.
     void count(proxy::admission& in) const;
+
+    /// Keeps what was refused, for those who ask why. `x`: the request that asked.
+    void remember(proxy::refusal_log& in, proxy::exchange const& x, std::string_view client) const;
 
     /// Why a body that is no array has no answer: the status to refuse it with. 0: it has one.
     unsigned failure() const noexcept;

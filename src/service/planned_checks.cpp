@@ -1,9 +1,10 @@
-#include "service/check_batch.hpp"
+#include "service/planned_checks.hpp"
 
 #include "config/values.hpp"
 #include "proxy/head_writer.hpp"
 
 #include <weir/http/json_string.hpp>
+#include <weir/http/limit_answer.hpp>
 
 namespace weir::service {
 namespace {
@@ -44,7 +45,7 @@ void append_rule(std::string& out, rule_decision const& said) {
 
 } // namespace
 
-bool check_batch::read(std::string_view body, question what, config::config const& config, proxy::id_source& ids) {
+bool planned_checks::read(std::string_view body, question what, config::config const& config, proxy::id_source& ids) {
     what_ = what;
     issues_.clear();
     count_ = 0;
@@ -63,7 +64,7 @@ bool check_batch::read(std::string_view body, question what, config::config cons
     return issues_.empty();
 }
 
-bool check_batch::choose_limits(config::config const& config, std::size_t item) {
+bool planned_checks::choose_limits(config::config const& config, std::size_t item) {
     auto const& asked = body_.items[item];
     auto& limits = checks_[item].limits;
     limits.clear();
@@ -91,7 +92,7 @@ bool check_batch::choose_limits(config::config const& config, std::size_t item) 
     return true;
 }
 
-void check_batch::plan(config::config const& config, std::size_t item) {
+void planned_checks::plan(config::config const& config, std::size_t item) {
     if (!choose_limits(config, item))
         return;
     auto const& asked = body_.items[item];
@@ -121,13 +122,13 @@ void check_batch::plan(config::config const& config, std::size_t item) {
     }
 }
 
-std::uint64_t check_batch::cost_of(config::limit const& limit, check_item const& asked) const noexcept {
+std::uint64_t planned_checks::cost_of(config::limit const& limit, check_item const& asked) const noexcept {
     if (asked.cost)
         return *asked.cost;
     return what_ == question::settle ? as_reserved : what_ == question::extend ? 0 : limit.cost;
 }
 
-void check_batch::count(proxy::admission& in) const {
+void planned_checks::count(proxy::admission& in) const {
     using metrics::cost_kind;
     for (auto const& each : checks()) {
         if (each.error)
@@ -147,7 +148,24 @@ void check_batch::count(proxy::admission& in) const {
     }
 }
 
-unsigned check_batch::failure() const noexcept {
+void planned_checks::remember(proxy::refusal_log& in, proxy::exchange const& x, std::string_view client) const {
+    for (auto const& each : checks()) {
+        if (what_ == question::settle || each.error || each.decision.allowed)
+            continue;
+        auto const detail = http::refusal_detail(each.decision);
+        in.add(
+            {.request_id = each.options.request_id.empty() ? std::string_view{x.request_id} : each.options.request_id,
+             .client = client,
+             .method = x.request.method,
+             .path = x.request.target,
+             .route = {},
+             .detail = detail,
+             .status = http::refusal_status(each.decision)},
+            each.decision, each.charges);
+    }
+}
+
+unsigned planned_checks::failure() const noexcept {
     auto const& error = checks().front().error;
     if (!error || body_.array)
         return 0;
@@ -156,7 +174,7 @@ unsigned check_batch::failure() const noexcept {
                                                                                 : 503;
 }
 
-void check_batch::append_decision(std::string& out, planned_check const& check) const {
+void planned_checks::append_decision(std::string& out, planned_check const& check) const {
     auto const& made = check.decision;
     if (check.error) { // of one of an array
         out.append(R"({"error":)");
@@ -185,7 +203,7 @@ void check_batch::append_decision(std::string& out, planned_check const& check) 
     out.append("]}");
 }
 
-void check_batch::append_settlement(std::string& out, planned_check const& check) const {
+void planned_checks::append_settlement(std::string& out, planned_check const& check) const {
     out.append(R"({"request_id":)");
     http::append_json_string(out, check.options.request_id);
     out.append(R"(,"rules":[)");
@@ -201,7 +219,7 @@ void check_batch::append_settlement(std::string& out, planned_check const& check
     out.append("]}");
 }
 
-void check_batch::append_answer(std::string& out) const {
+void planned_checks::append_answer(std::string& out) const {
     if (body_.array)
         out += '[';
     for (auto const& each : checks()) {
