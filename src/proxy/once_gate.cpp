@@ -4,7 +4,7 @@
 #include "proxy/services.hpp"
 
 #include <weir/http/detail/bytes.hpp>
-#include <weir/http/detail/sha256.hpp>
+#include <weir/detail/sha256.hpp>
 
 #include <algorithm>
 
@@ -44,7 +44,7 @@ std::string print_of(exchange const& x, std::string_view body) {
     if (x.target.has_query)
         text.append("?").append(x.target.query);
     text.append("\n").append(x.request.find(boost::beast::http::field::content_type)).append("\n").append(body);
-    auto const digest = http::detail::sha256(text);
+    auto const digest = detail::sha256(text);
     return {reinterpret_cast<char const*>(digest.data()), digest.size()};
 }
 

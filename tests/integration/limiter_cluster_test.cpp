@@ -15,7 +15,7 @@ using namespace std::chrono_literals;
 class limiter_on_cluster : public testing::Test {
 protected:
     static redis_cluster& shared() {
-        static redis_cluster all;
+        static redis_cluster all({.node_timeout = 10s});
         return all;
     }
 
