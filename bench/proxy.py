@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 """The proxy beside nginx and HAProxy: one worker each, 128-byte answers from nginx over kept connections, wrk.
 
-    bench/proxy.py [--rounds 5] [--seconds 3] [--connections 64] [WAY ...]
+    bench/proxy.py [--rounds 5] [--seconds 3] [--connections 64] [--idle 2000] [WAY ...]
 
-Every round measures all ways in turn; the figures are medians of the ratios within a round. The load, the proxies and
+Besides, bodies of 100 MiB over four connections, and the memory that an idle connection takes which was served before
+(0 leaves it out). Every round measures all ways in turn; the figures are medians of the ratios within a round. The load, the proxies and
 the upstream share the machine's cores, so that requests/s depends on them all; "CPU" is the proxy's own time for a
 request (for ways that ask Redis: beside it that of Redis).
 """
@@ -12,6 +13,7 @@ import json
 import os
 import re
 import shutil
+import socket
 import subprocess
 import sys
 
@@ -19,13 +21,15 @@ import support
 from support import directory, free_port, start
 
 BODY = "x" * 128
+LARGE = 100 << 20
 
 
 def nginx(name, server, http=""):
     path = os.path.join(directory(), name)
     os.mkdir(path)
     with open(os.path.join(path, "nginx.conf"), "w") as f:
-        f.write(f"""worker_processes 1; daemon off; pid {path}/pid; error_log {path}/error.log;
+        user = "user root;" if os.geteuid() == 0 else ""  # else its worker could not read what lies in our directory
+        f.write(f"""{user} worker_processes 1; daemon off; pid {path}/pid; error_log {path}/error.log;
 events {{ worker_connections 4096; }}
 http {{ access_log off; keepalive_requests 1000000000;
   client_body_temp_path {path}/b; proxy_temp_path {path}/p; fastcgi_temp_path {path}/f; uwsgi_temp_path {path}/u;
@@ -137,11 +141,64 @@ def load(way, seconds, connections):
             "redis": redis_spent / requests * 1e6, "p50": quantile["50"], "p99": quantile["99"]}
 
 
+def stream(way, seconds):
+    """MiB/s of large bodies, and milliseconds of the proxy's CPU for 100 MiB."""
+    before = sum(map(support.cpu_seconds, way.pids))
+    told = subprocess.run(["wrk", "-t1", "-c4", f"-d{seconds}s", f"http://127.0.0.1:{way.port}/large"],
+                          capture_output=True, text=True).stdout
+    spent = sum(map(support.cpu_seconds, way.pids)) - before
+    if "Non-2xx" in told:
+        raise SystemExit(f"{way.name}: {told}")
+    amount, unit = re.search(r"requests in [\d.]+\w+, ([\d.]+)(MB|GB) read", told).groups()
+    mib = float(amount) * (1024 if unit == "GB" else 1)
+    return {"rate": mib / seconds, "cpu": spent / mib * 100 * 1000}
+
+
+def memory(pids):
+    """KiB of memory that no other process shares."""
+    total = 0
+    for pid in pids:
+        with open(f"/proc/{pid}/smaps_rollup") as f:
+            total += sum(int(line.split()[1]) for line in f if line.startswith("Private_"))
+    return total
+
+
+def idle_memory(way, count):
+    """Bytes for each of so many connections that are kept after a request."""
+    request = f"GET / HTTP/1.1\r\nHost: 127.0.0.1:{way.port}\r\n\r\n".encode()
+    before = memory(way.pids)
+    kept = []
+    for _ in range(count):
+        s = socket.create_connection(("127.0.0.1", way.port))
+        s.sendall(request)
+        answer = b""
+        while not answer.endswith(BODY.encode()):
+            answer += s.recv(65536)
+        kept.append(s)
+    grown = memory(way.pids) - before
+    for s in kept:
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+        s.close()
+    return grown * 1024 / count
+
+
+def report_streams(contenders, args):
+    rounds = [{way.name: stream(way, args.seconds) for way in contenders} for _ in range(args.rounds)]
+    base = contenders[0].name
+    ratio = lambda way, what: support.spread([each[way.name][what] / each[base][what] for each in rounds])
+    print(f"bodies of 100 MiB, 4 connections, {args.rounds} rounds of {args.seconds} s; ratios to nginx")
+    support.table(["", "MiB/s", "ratio", "CPU/100 MiB", "ratio"],
+                  [[way.name, f"{support.median([each[way.name]['rate'] for each in rounds]):.0f}", ratio(way, "rate"),
+                    f"{support.median([each[way.name]['cpu'] for each in rounds]):.0f} ms", ratio(way, "cpu")]
+                   for way in contenders])
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=int, default=3)
     parser.add_argument("--connections", type=int, default=64)
+    parser.add_argument("--idle", type=int, default=2000)
     parser.add_argument("ways", nargs="*")
     args = parser.parse_args()
     for tool in ("nginx", "wrk"):
@@ -149,7 +206,12 @@ def main():
             raise SystemExit(f"{tool} is not installed: scripts/packages bench")
 
     upstream = free_port()
-    source = nginx("upstream", f'listen 127.0.0.1:{upstream}; location / {{ return 200 "{BODY}"; }}')
+    files = os.path.join(directory(), "files")
+    os.mkdir(files)
+    with open(os.path.join(files, "large"), "wb") as f:
+        f.truncate(LARGE)
+    source = nginx("upstream", f"""listen 127.0.0.1:{upstream}; location / {{ return 200 "{BODY}"; }}
+                   location = /large {{ root {files}; sendfile on; }}""")
     support.wait_for_port(upstream, source)
     contenders = ways(upstream, args.ways)
     for way in contenders:
@@ -170,6 +232,10 @@ def main():
                      ratio("p99")])
     print(f"proxy, {args.connections} connections, {args.rounds} rounds of {args.seconds} s; ratios to nginx")
     support.table(["", "requests/s", "ratio", "CPU/request", "ratio", "Redis", "p50 ms", "p99 ms", "p99 ratio"], rows)
+    report_streams(contenders, args)
+    if args.idle:
+        print(f"memory of each of {args.idle} idle connections that were served before")
+        support.table(["", "bytes"], [[way.name, f"{idle_memory(way, args.idle):.0f}"] for way in contenders])
 
 
 if __name__ == "__main__":

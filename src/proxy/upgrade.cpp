@@ -3,6 +3,7 @@
 #include <weir/http/detail/bytes.hpp>
 
 #include <algorithm>
+#include <ostream> // Boost's strings write to one
 
 namespace weir::proxy {
 namespace {

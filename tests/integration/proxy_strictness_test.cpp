@@ -14,6 +14,8 @@ struct row {
     unsigned status;
 };
 
+std::ostream& operator<<(std::ostream& out, row const& one) { return out << one.name; }
+
 std::string head(std::string const& lines, std::string const& start = "POST / HTTP/1.1") {
     return start + "\r\nHost: weir.test\r\n" + lines + "\r\n";
 }
