@@ -32,7 +32,7 @@ WEIR_DECL std::vector<charge> charges_of(std::vector<owned_charge> const& all);
 /// `end`, then settled. Keeps itself alive until Redis has heard.
 class reservation : public std::enable_shared_from_this<reservation> {
 public:
-    WEIR_DECL reservation(limiter& of, asio::any_io_executor executor, std::vector<owned_charge> charges,
+    WEIR_DECL reservation(limiter& of, asio::any_io_executor const& executor, std::vector<owned_charge> charges,
                           std::string id, std::chrono::milliseconds keep);
 
     /// Renews it three times in `life`.

@@ -15,10 +15,10 @@ WEIR_DECL std::vector<charge> charges_of(std::vector<owned_charge> const& all) {
     return asked;
 }
 
-WEIR_DECL reservation::reservation(limiter& of, asio::any_io_executor executor, std::vector<owned_charge> charges,
-                                   std::string id, std::chrono::milliseconds keep)
+WEIR_DECL reservation::reservation(limiter& of, asio::any_io_executor const& executor,
+                                   std::vector<owned_charge> charges, std::string id, std::chrono::milliseconds keep)
     : limiter_(of)
-    , timer_(std::move(executor))
+    , timer_(executor)
     , charges_(std::move(charges))
     , id_(std::move(id))
     , keep_(keep) {}
