@@ -4,6 +4,7 @@
 #include "admin/info.hpp"
 #include "admin/inspect.hpp"
 #include "admin/limits.hpp"
+#include "admin/locks.hpp"
 #include "admin/redis_info.hpp"
 #include "admin/status.hpp"
 #include "config/show.hpp"
@@ -93,6 +94,7 @@ live_parts make_parts(asio::io_context& io, config::config const& settings, prox
         made.metrics.push_back(own->info);
         made.api.push_back(limits_resource(present, own->client, of.local()));
         made.api.push_back(circuits_resource(of, own->client));
+        made.api.push_back(locks_resource(of, own->client));
         status.redis_info = [own] { return own->info->show(); };
         status.redis = of.redis().server.display();
         made.kept.push_back(own);

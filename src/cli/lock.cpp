@@ -1,3 +1,4 @@
+#include "admin/lock_record.hpp"
 #include "cli/commands.hpp"
 #include "cli/json_text.hpp"
 #include "cli/redis_questions.hpp"
@@ -15,56 +16,21 @@ using nlohmann::ordered_json;
 
 constexpr std::chrono::seconds default_timeout{1};
 
-struct holder {
-    lock::member who;
-    /// By the server's clock, in microseconds; of one who waits, when he came.
-    std::int64_t at = 0;
-};
+using admin::lock_record;
 
-struct lock_view {
-    std::vector<holder> holders, waiters;
-};
-
-/// Members of a sorted set, as `read` understands them, with their scores.
-template <class Read>
-std::vector<holder> read_members(redis_session& session, std::string const& key, Read const& read) {
+/// Members of a sorted set with their scores.
+redis::flat_reply read_members(redis_session& session, std::string const& key) {
     redis::flat_reply reply;
     ask(session, redis::command().start(5).arg("ZRANGE").key(key).arg(0).arg(-1).arg("WITHSCORES"), reply);
-    std::vector<holder> result;
-    auto const& nodes = reply.nodes();
-    for (std::size_t i = 1; i + 1 < nodes.size(); i += 2) {
-        auto const member = read(reply.text(nodes[i]));
-        auto const score = std::strtoll(std::string(reply.text(nodes[i + 1])).c_str(), nullptr, 10);
-        if (member)
-            result.push_back({*member, score});
-    }
-    return result;
+    return reply;
 }
 
-lock_view read_lock(redis_session& session, lock::script_calls const& calls, std::int64_t now) {
-    lock_view view{read_members(session, calls.key(), lock::read_holder),
-                   read_members(session, calls.queue_key(), lock::read_waiter)};
-    std::erase_if(view.holders, [&](auto const& each) { return each.at <= now; });
-    return view;
+lock_record read_lock(redis_session& session, std::string const& key, std::string const& queue, std::int64_t now) {
+    return {admin::read_lock_holders(read_members(session, key), now),
+            admin::read_lock_waiters(read_members(session, queue))};
 }
 
-ordered_json lock_json(std::string const& name, lock_view const& view, std::int64_t now) {
-    ordered_json result{{"name", name}, {"holders", ordered_json::array()}, {"waiters", ordered_json::array()}};
-    for (auto const& each : view.holders) {
-        ordered_json one{{"who", each.who.who}, {"fence", each.who.fence}, {"expires_in_ms", (each.at - now) / 1000}};
-        if (each.who.weight > 1)
-            one["weight"] = each.who.weight;
-        if (each.who.fence == 0)
-            one["offered"] = true;
-        result["holders"].push_back(std::move(one));
-    }
-    for (auto const& each : view.waiters)
-        result["waiters"].push_back(
-            {{"who", each.who.who}, {"waits_ms", std::max<std::int64_t>(now - each.at, 0) / 1000}});
-    return result;
-}
-
-void print_lock(std::string const& name, lock_view const& view, std::int64_t now, bool all) {
+void print_lock(std::string const& name, lock_record const& view, std::int64_t now, bool all) {
     std::cout << name << ": ";
     if (view.holders.empty())
         std::cout << "free";
@@ -96,11 +62,9 @@ int list(redis_session& session, lock_options const& options, bool json) {
     ordered_json all = ordered_json::array();
     for (auto const& name : names) {
         // A name is spelled as in its key: what is no letter, digit or one of "-._~/" in percent.
-        auto const holders = read_members(session, begin + name, lock::read_holder);
-        auto const waiters = read_members(session, begin + name + "#queue", lock::read_waiter);
-        lock_view const view{holders, waiters};
+        auto const view = read_lock(session, begin + name, begin + name + "#queue", now);
         if (json)
-            all.push_back(lock_json(name, view, now));
+            all.push_back(admin::lock_json(name, view, now));
         else
             print_lock(name, view, now, false);
     }
@@ -112,9 +76,9 @@ int list(redis_session& session, lock_options const& options, bool json) {
 int show(redis_session& session, lock_options const& options, bool json) {
     lock::script_calls const calls(options.key_prefix, options.name, layout_of(session));
     auto const now = server_time(session);
-    auto const view = read_lock(session, calls, now);
+    auto const view = read_lock(session, calls.key(), calls.queue_key(), now);
     if (json)
-        std::cout << json_text(lock_json(options.name, view, now));
+        std::cout << json_text(admin::lock_json(options.name, view, now));
     else
         print_lock(options.name, view, now, true);
     return view.holders.empty() ? exit_no : exit_yes;

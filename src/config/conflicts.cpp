@@ -335,6 +335,10 @@ void check_sharing(config const& value, std::vector<issue>& issues) {
         };
         if (r.idempotency && !serves(r, "POST") && !serves(r, "PATCH"))
             refuse("idempotency", "is for POST and PATCH, and this route takes neither");
+        if (r.single_flight && !serves(r, "GET") && !serves(r, "HEAD"))
+            refuse("single_flight", "is for GET and HEAD, and this route takes neither");
+        if (r.single_flight && value.listen.empty())
+            refuse("single_flight", "answers are shared where requests are served, and without \"listen\" none are");
         if (r.idempotency && value.listen.empty())
             refuse("idempotency", "answers are kept where requests are served, and without \"listen\" none are");
     }

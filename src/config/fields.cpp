@@ -237,6 +237,10 @@ constexpr std::array route_fields{
         [](reader& in, node const& v, route_draft& out) { read_idempotency(in, v, out.value.idempotency.emplace()); }},
     field<route_draft>{"upgrade",
                        [](reader& in, node const& v, route_draft& out) { read_upgrades(in, v, out.value.upgrades); }},
+    field<route_draft>{"single_flight",
+                       [](reader& in, node const& v, route_draft& out) {
+                           read_single_flight(in, v, out.value.single_flight.emplace());
+                       }},
     field<route_draft>{"circuit"},
     field<route_draft>{"cache"},
     field<route_draft>{"session"},

@@ -44,12 +44,32 @@ constexpr std::array idempotency_fields{
                        }},
 };
 
+constexpr std::array single_flight_fields{
+    field<single_flight>{"vary", read_field_names<&single_flight::vary, single_flight>},
+    field<single_flight>{"between_users",
+                         [](reader& in, node const& v, single_flight& out) { set_boolean(in, v, out.between_users); }},
+    field<single_flight>{"wait",
+                         [](reader& in, node const& v, single_flight& out) {
+                             set_duration(in, v, out.wait, milliseconds{10}, std::chrono::hours{1});
+                         }},
+    field<single_flight>{"max_answer",
+                         [](reader& in, node const& v, single_flight& out) {
+                             set_size(in, v, out.max_answer, least_answer, largest_answer);
+                         }},
+};
+
 } // namespace
 
 void read_idempotency(reader& in, node const& value, idempotency& out) {
     read_object(in, value, out, idempotency_fields);
 }
 
-std::vector<object_fields> describe_sharing_fields() { return {describe("idempotency", idempotency_fields)}; }
+void read_single_flight(reader& in, node const& value, single_flight& out) {
+    read_object(in, value, out, single_flight_fields);
+}
+
+std::vector<object_fields> describe_sharing_fields() {
+    return {describe("idempotency", idempotency_fields), describe("single_flight", single_flight_fields)};
+}
 
 } // namespace weir::config

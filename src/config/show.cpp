@@ -224,6 +224,11 @@ json show_route(config const& whole, route const& value) {
     shown["limits"] = show_list(value.limits, [&](std::size_t index) { return whole.limits.at(index).rule.name; });
     if (value.lock)
         shown["lock"] = whole.locks.at(*value.lock).name;
+    if (value.single_flight)
+        shown["single_flight"] = {{"vary", value.single_flight->vary},
+                                  {"between_users", value.single_flight->between_users},
+                                  {"wait", format_duration(value.single_flight->wait)},
+                                  {"max_answer", format_size(value.single_flight->max_answer)}};
     if (value.idempotency)
         shown["idempotency"] = {{"required", value.idempotency->required},
                                 {"keep", format_duration(value.idempotency->keep)},

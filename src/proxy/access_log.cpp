@@ -160,6 +160,8 @@ void access_log::add(exchange const& x, std::string_view client, std::string_vie
     }
     if (x.once)
         text(R"(,"idempotency":)", to_string(x.once->now()));
+    if (x.flight)
+        text(R"(,"single_flight":)", to_string(x.flight->now()));
     if (x.lock) {
         text(R"(,"lock":)", x.lock->name());
         number(R"(,"fence":)", x.lock->fence());

@@ -82,7 +82,12 @@ public:
     void watch(leave_listener& listener);
     void stop_watching() noexcept;
     bool gone() const noexcept { return gone_; }
-    void set_gone() noexcept { gone_ = true; }
+    /// It is broken off from this side, which counts as the same.
+    void set_gone() noexcept {
+        gone_ = true;
+        if (listener_ != nullptr)
+            listener_->on_client_left();
+    }
 
     /// Bytes written since the connection was accepted.
     std::uint64_t written() const noexcept { return written_; }

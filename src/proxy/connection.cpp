@@ -87,8 +87,6 @@ void connection::abort() noexcept {
     client_.socket().close(ignored);
     if (exchange_ && exchange_->upstream)
         exchange_->upstream->socket.close(ignored);
-    if (exchange_ && exchange_->lock)
-        exchange_->lock->on_client_left();
 }
 
 void connection::begin_exchange() {
@@ -197,7 +195,8 @@ void connection::find_client() {
 bool connection::identify() {
     auto& x = *exchange_;
     auto const& route = services_->config.routes[x.route];
-    bool const wanted = services_->who.required() || !route.limits.empty() || route.lock || route.idempotency;
+    bool const wanted =
+        services_->who.required() || !route.limits.empty() || route.lock || route.idempotency || route.single_flight;
     return !wanted || services_->who.identify(x, client_address_);
 }
 

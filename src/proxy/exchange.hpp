@@ -3,6 +3,7 @@
 #include "proxy/body_reader.hpp"
 #include "proxy/buffer_pool.hpp"
 #include "proxy/circuit_leave.hpp"
+#include "proxy/flight_gate.hpp"
 #include "proxy/held_places.hpp"
 #include "proxy/lock_hold.hpp"
 #include "proxy/once_gate.hpp"
@@ -75,6 +76,10 @@ struct exchange {
     bool lock_lost() const noexcept { return lock && lock->lost(); }
     /// None: it has no Idempotency-Key, or its route does not look at it.
     std::unique_ptr<once_hold> once;
+    /// None: its route shares no answers, or it can share none.
+    std::unique_ptr<flight_hold> flight;
+    /// Where its answer is taken down for others; null: it is not.
+    response_copy* copy() const noexcept { return once ? &once->copy() : flight ? &flight->copy() : nullptr; }
     /// Of the circuit of the upstream as a whole, and of that of the target.
     circuit_leave leave;
     circuit_leave target_leave;
@@ -115,6 +120,7 @@ struct exchange {
         response.reset();
         lock.reset();
         once.reset();
+        flight.reset();
         upstream.reset();
         leave.drop();
         target_leave.drop();

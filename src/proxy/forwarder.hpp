@@ -136,7 +136,7 @@ private:
     outgoing_body choose_framing() const noexcept;
     void begin_reply(outgoing_body body);
     void settle_upstream();
-    void begin_copy();
+    void begin_copy(response_copy& copy);
     awaitable<void> finish_holds();
 
     // What the circuit is told.

@@ -148,8 +148,9 @@ awaitable<forward_outcome> forwarder::relay_body() {
     bool const read_here = !x_.usages.empty();
     if (read_here)
         services_.admission->begin_response(x_);
-    if (x_.once)
-        begin_copy();
+    auto* const copy = x_.copy();
+    if (copy != nullptr)
+        begin_copy(*copy);
     gather_list out;
     out.add(x_.reply);
     bool ended = response_body_.finished();
@@ -167,9 +168,9 @@ awaitable<forward_outcome> forwarder::relay_body() {
             services_.admission->take_response(x_, piece.data);
         add_framed(out, down_, piece.data, ended, down_chunk_);
         x_.bytes_out += piece.data.size();
-        if (x_.once)
-            x_.once->copy().take(piece.data);
-        if (ended && (x_.once || x_.lock))
+        if (copy != nullptr)
+            copy->take(piece.data);
+        if (ended && (x_.once || x_.lock || x_.flight))
             co_await finish_holds();
         if (!out.empty() && !alone_) {
             x_.answered = true;
@@ -198,10 +199,11 @@ awaitable<forward_outcome> forwarder::relay_body() {
 }
 
 /// The head is there of an answer that others may be given, too.
-void forwarder::begin_copy() {
-    auto& copy = x_.once->copy();
+void forwarder::begin_copy(response_copy& copy) {
     copy.begin(x_.response, x_.request.verb);
-    if (copy.too_much() && !uploading_)
+    if (x_.flight)
+        x_.flight->judge(x_.response);
+    if (x_.once && copy.too_much() && !uploading_)
         client_.watch(x_.upstream->socket);
 }
 
@@ -210,6 +212,8 @@ void forwarder::begin_copy() {
 awaitable<void> forwarder::finish_holds() {
     if (x_.once)
         co_await services_.once->complete(x_);
+    if (x_.flight)
+        services_.flights->complete(x_);
     if (x_.lock)
         co_await x_.lock->give_back();
 }

@@ -72,6 +72,7 @@ awaitable<lock_gate::verdict> lock_gate::enter(exchange& x, client_stream& clien
     auto const began = boot_clock::now();
     lock::lock_options options;
     options.ttl = how.ttl;
+    options.on_behalf_of = x.request_id;
     // Whether it is free is known in one round trip, as is that Redis is away; who has to wait then pays for another.
     auto [ec, lease] = co_await locks_.async_lock(name, options, use_result);
     if (ec == errc::lock_busy && how.wait.count() > 0) {

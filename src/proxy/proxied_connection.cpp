@@ -26,6 +26,8 @@ awaitable<bool> proxied_connection::serve() {
     bool const again = co_await admitted();
     if (x.once)
         services_->once->end(x);
+    if (x.flight)
+        flight_gate::end(x);
     if (x.lock)
         x.lock->release();
     if (services_->admission)
@@ -124,6 +126,14 @@ awaitable<bool> proxied_connection::forward() {
             co_return co_await conclude(way, early);
         if (!kept.empty())
             co_return co_await give_again(kept, "Idempotent-Replayed: true\r\n", way);
+    }
+    if (services_->config.routes[x.route].single_flight && flight_gate::concerns(x)) {
+        std::string shared;
+        auto const joined = co_await services_->flights->join(x, client_, shared);
+        if (joined == flight_gate::verdict::share)
+            co_return co_await give_again(shared, "Cache-Status: weir; fwd=miss; collapsed\r\n", way);
+        if (joined == flight_gate::verdict::gone)
+            co_return co_await conclude(way, {forward_outcome::result::gone, client_closed, client_closed_text, {}});
     }
     forward_outcome outcome = refused_by(to);
     if (!to.circuit || co_await ask_circuit(*to.circuit))

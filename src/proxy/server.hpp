@@ -86,6 +86,9 @@ public:
     void begin_drain(std::chrono::milliseconds deadline);
     std::shared_ptr<metrics::registry> const& counters() const noexcept { return shared_.metrics; }
 
+    /// Tells an operator, as server_options::log. Any thread.
+    void log(log_level level, std::string_view text) const { options_.log(level, text); }
+
     /// Where the limits are kept, as the options said, and what decides while that is away.
     redis::client_options const& redis() const noexcept { return options_.redis; }
     std::shared_ptr<local_engine> const& local() const noexcept { return shared_.local; }

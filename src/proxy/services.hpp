@@ -7,6 +7,7 @@
 #include "proxy/circuits.hpp"
 #include "proxy/deadline_wheel.hpp"
 #include "proxy/exchange.hpp"
+#include "proxy/flight_gate.hpp"
 #include "proxy/identifier.hpp"
 #include "proxy/ids.hpp"
 #include "proxy/insight.hpp"
@@ -120,10 +121,14 @@ struct services : boost::intrusive_ref_counter<services, boost::sp_adl_block::th
     bool const& draining;
     /// None where no limit is configured.
     std::optional<proxy::admission> admission;
+    /// Of the worker; null where nobody can ask for any.
+    lock::manager* locks = nullptr;
     /// None where no lock is configured.
     std::optional<lock_gate> gate;
     /// None where no route has requests executed once.
     std::optional<once_gate> once;
+    /// None where no route shares answers.
+    std::optional<flight_gate> flights;
     identifier who;
     insight& known;
     /// As many as `config.upstreams`, in their order.

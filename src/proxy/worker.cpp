@@ -30,6 +30,11 @@ bool is_out_of_resources(error_code ec) noexcept {
            ec == boost::system::errc::too_many_files_open_in_system;
 }
 
+template <class Condition>
+bool any_route(config::config const& config, Condition const& holds) {
+    return std::any_of(config.routes.begin(), config.routes.end(), holds);
+}
+
 } // namespace
 
 std::vector<redis::script const*> worker_scripts() {
@@ -65,7 +70,9 @@ void worker::adopt(std::shared_ptr<edition const> e) {
         circuits_.emplace(io_, *redis_, config.redis.key_prefix, counts, log_, index_ == 0);
     if (circuits_)
         circuits_->change(e->circuits, counts);
-    if (!config.locks.empty() && !locks_)
+    bool const shares = any_route(config, [](config::route const& r) { return r.single_flight.has_value(); });
+    bool const asked_for = !config.locks.empty() || shares || (config.decision && redis_);
+    if (asked_for && !locks_)
         locks_.emplace(io_, *redis_, config.redis.key_prefix);
     if (locks_)
         locks_->change(config, counts);
@@ -116,13 +123,16 @@ services_ptr worker::make_services(std::shared_ptr<edition const> e) {
     }
     if (limiter_ && !config.limits.empty())
         made->admission.emplace(config, *limiter_, counts, parts_.known.hot, parts_.wheel, parts_.ids);
+    if (locks_)
+        made->locks = &locks_->manager();
     if (locks_ && !config.locks.empty())
         made->gate.emplace(config, locks_->manager(), counts);
-    if (std::any_of(config.routes.begin(), config.routes.end(),
-                    [](config::route const& r) { return r.idempotency.has_value(); })) {
+    if (any_route(config, [](config::route const& r) { return r.idempotency.has_value(); })) {
         made->once.emplace(config, *redis_, parts_.wheel, parts_.finishing);
         made->once->belong_to(*made);
     }
+    if (any_route(config, [](config::route const& r) { return r.single_flight.has_value(); }))
+        made->flights.emplace(config, locks_->manager(), *redis_);
     if (made->admission)
         made->admission->belong_to(*made, parts_.finishing);
     return made;

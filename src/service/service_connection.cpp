@@ -2,6 +2,7 @@
 
 #include "proxy/bearer.hpp"
 #include "proxy/collect_body.hpp"
+#include "service/lock_desk.hpp"
 #include "service/openapi.hpp"
 #include "service/original_request.hpp"
 
@@ -24,7 +25,8 @@ bool is_json(std::string_view content_type) noexcept {
 }
 
 constexpr std::string_view not_known =
-    "known here: /authorize, /v1/check, /v1/reserve, /v1/extend, /v1/settle, /openapi.json";
+    "known here: /authorize, /v1/check, /v1/reserve, /v1/extend, /v1/settle, /v1/locks/NAME, /openapi.json";
+constexpr std::string_view locks_path = "/v1/locks/";
 constexpr std::string_view not_trusted =
     "what this peer says of the original request is not believed: it is not in trusted_proxies";
 
@@ -45,6 +47,8 @@ awaitable<bool> service_connection::serve() {
         co_return co_await check(question::extend);
     if (path == "/v1/settle")
         co_return co_await check(question::settle);
+    if (path.starts_with(locks_path))
+        co_return co_await lock(path.substr(locks_path.size()));
     if (path == "/openapi.json")
         co_return co_await describe();
     bool const keep = co_await skip_body();
@@ -111,18 +115,12 @@ awaitable<bool> service_connection::check(question what) {
         co_return co_await refuse(why, keep);
     }
     std::string_view body;
-    if (auto const why = co_await read_body(body); why.status != 0) {
-        if (why.status == proxy::client_closed) {
-            x.status = why.status;
-            co_return false;
-        }
-        unread_ = true;
-        co_return co_await refuse(why, false);
-    }
+    if (auto const why = co_await read_body(body); why.status != 0)
+        co_return co_await refuse_unread(why);
     if (!checks_)
         checks_ = std::make_unique<planned_checks>();
     if (!checks_->read(body, what, services_->config, services_->ids))
-        co_return co_await refuse_body();
+        co_return co_await refuse_body(checks_->issues());
     auto const asked = boot_clock::now();
     co_await checks_->async_ask(services_->admission->rules(), proxy::use_result);
     x.admission_time = boot_clock::now() - asked;
@@ -174,15 +172,59 @@ awaitable<connection::verdict> service_connection::read_body(std::string_view& b
     co_return verdict{proxy::client_closed};
 }
 
-awaitable<bool> service_connection::refuse_body() {
+/// The body was not read to its end.
+awaitable<bool> service_connection::refuse_unread(verdict why) {
+    if (why.status == proxy::client_closed) {
+        exchange_->status = why.status;
+        co_return false;
+    }
+    unread_ = true;
+    co_return co_await refuse(why, false);
+}
+
+awaitable<bool> service_connection::refuse_body(std::vector<body_issue> const& issues) {
     std::vector<http::problem_error> errors;
-    for (auto const& each : checks_->issues())
+    for (auto const& each : issues)
         errors.push_back({each.pointer, each.detail});
-    auto const& first = checks_->issues().front();
+    auto const& first = issues.front();
     exchange_->detail = first.pointer.empty() ? "the body: " + first.detail : first.pointer + ": " + first.detail;
     verdict why{400};
     why.errors = errors;
     co_return co_await refuse(why, exchange_->keep_alive);
+}
+
+awaitable<bool> service_connection::lock(std::string_view encoded) {
+    auto& x = *exchange_;
+    auto const name = read_lock_name(encoded);
+    auto why = admit_post();
+    if (why.status == 0 && !name)
+        why = {404, "a lock has a name: /v1/locks/NAME, of printable text, percent-encoded"};
+    if (why.status == 0 && services_->locks == nullptr)
+        why = {503, "nothing of this configuration is kept in Redis, so that there are no locks"};
+    if (why.status != 0) {
+        bool const keep = co_await skip_body();
+        co_return co_await refuse(why, keep);
+    }
+    std::string_view body;
+    if (auto const unread = co_await read_body(body); unread.status != 0)
+        co_return co_await refuse_unread(unread);
+    std::vector<body_issue> issues;
+    auto order = read_lock_order(body, issues);
+    if (!issues.empty())
+        co_return co_await refuse_body(issues);
+    std::string text;
+    lock_desk desk(*services_->locks, client_);
+    auto const ec = co_await desk.run(*name, std::move(order), text);
+    if (client_.gone()) {
+        x.status = proxy::client_closed;
+        co_return false;
+    }
+    if (ec) {
+        x.detail = "the lock cannot be asked for at the moment: " + ec.message();
+        x.limit_fields = "Retry-After: 1\r\n";
+        co_return co_await refuse({503}, x.keep_alive);
+    }
+    co_return co_await answer("application/json", text, x.keep_alive);
 }
 
 awaitable<bool> service_connection::describe() {

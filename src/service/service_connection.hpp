@@ -9,7 +9,7 @@
 namespace weir::service {
 
 /// A connection to the decision service: `/authorize` for proxies that ask before they forward, `POST /v1/check` for
-/// programs, `GET /openapi.json` for whoever wants to know more.
+/// programs, `POST /v1/locks/NAME` for those that take locks, `GET /openapi.json` for whoever wants to know more.
 class service_connection final : public proxy::connection {
 public:
     using connection::connection;
@@ -18,11 +18,13 @@ private:
     proxy::awaitable<bool> serve() override;
     proxy::awaitable<bool> authorize(std::string_view query);
     proxy::awaitable<bool> check(question what);
+    proxy::awaitable<bool> lock(std::string_view name);
     proxy::awaitable<bool> describe();
     verdict find_route();
     verdict admit_post() const;
     proxy::awaitable<verdict> read_body(std::string_view& body);
-    proxy::awaitable<bool> refuse_body();
+    proxy::awaitable<bool> refuse_body(std::vector<body_issue> const& issues);
+    proxy::awaitable<bool> refuse_unread(verdict why);
     proxy::awaitable<bool> answer(std::string_view content_type, std::string_view body, bool keep_alive);
 
     /// Made by the first check on this connection.

@@ -128,6 +128,29 @@ protected:
         add("/v1/settle", R"({"user":"u","endpoint":"r","request_id":"2"})");
     }
 
+    void lock(answers& all) {
+        std::string const at = "/v1/locks/a/b";
+        auto const add = [&](http_response answer) {
+            all.add("/v1/locks/{name}", "post", answer);
+            return answer;
+        };
+        auto const order = [&](json const& body) {
+            return add(send(post(body.dump(), "Content-Type: application/json\r\n", at)));
+        };
+        auto const taken = json::parse(order({{"action", "acquire"}, {"ttl_ms", 60'000}, {"who", "a test"}}).body);
+        order({{"action", "acquire"}});
+        order({{"action", "extend"}, {"lease", taken["lease"]}});
+        order({{"action", "release"}, {"lease", taken["lease"]}});
+        order({{"action", "release"}, {"lease", taken["lease"]}});
+        order({{"action", "take"}});
+        add(send(post("{}", "Content-Type: application/json\r\n", "/v1/locks/")));
+        add(connect_to_decisions(*guarded_).exchange(post("{}", "", at)));
+        add(send(post("{}", "", at)));
+        add(send(post(std::string(70'000, ' '), "Content-Type: application/json\r\n", at)));
+        add(get(at));
+        add(send("POST " + at + " HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n"));
+    }
+
     redis_server redis_;
     std::optional<running_proxy> service_;
     std::optional<running_proxy> guarded_;
@@ -138,12 +161,15 @@ TEST_F(decision_openapi, the_document_describes_every_answer_and_every_answer_is
     authorize(all);
     check(all);
     reserve(all);
+    lock(all);
     all.add("/openapi.json", "get", get("/openapi.json"));
     all.add("/openapi.json", "get", send("DELETE /openapi.json HTTP/1.1\r\nHost: a\r\n\r\n"));
     redis_.kill();
     all.add("/authorize", "get", get("/authorize", original("/strict/a")));
     all.add("/authorize/{path}", "get", get("/authorize/strict/a"));
     all.add("/v1/check", "post", send(post(R"({"user":"u","endpoint":"e"})")));
+    all.add("/v1/locks/{name}", "post",
+            send(post(R"({"action":"acquire"})", "Content-Type: application/json\r\n", "/v1/locks/a")));
     for (auto const* path : {"/v1/extend", "/v1/settle"})
         all.add(
             path, "post",

@@ -67,4 +67,27 @@ TEST(config_sharing, idempotency_that_makes_no_sense_is_an_error) {
                 ElementsAre(HasSubstr("/routes/0/idempotency: is for POST and PATCH")));
 }
 
+TEST(config_sharing, single_flight_is_read_and_shown_again) {
+    auto const loaded = load_text(with_route(
+        R"("single_flight":{"vary":["Accept","X-Feature"],"between_users":true,"wait":"5s","max_answer":"1MiB"})"));
+    ASSERT_TRUE(loaded.value) << to_string(loaded.issues.at(0), "f");
+    auto const& how = loaded.value->routes.at(0).single_flight.value();
+    EXPECT_THAT(how.vary, ElementsAre("accept", "x-feature"));
+    EXPECT_TRUE(how.between_users);
+    EXPECT_EQ(how.wait, std::chrono::seconds{5});
+    EXPECT_EQ(how.max_answer, 1u << 20);
+    EXPECT_TRUE(loaded.value->needs_redis());
+    expect_shown_again(*loaded.value);
+    EXPECT_THAT(load_text(with_route(R"("single_flight":{})")).value->routes.at(0).single_flight->vary,
+                ElementsAre("accept", "accept-encoding", "accept-language"));
+}
+
+TEST(config_sharing, single_flight_that_makes_no_sense_is_an_error) {
+    EXPECT_THAT(complaints(with_route(R"("single_flight":{},"methods":["POST"])")),
+                ElementsAre(HasSubstr("/routes/0/single_flight: is for GET and HEAD")));
+    EXPECT_THAT(
+        complaints(with_route(R"("single_flight":{"vary":["a b"],"wait":"0s"})")),
+        ElementsAre(HasSubstr("/routes/0/single_flight/vary/0: "), HasSubstr("/routes/0/single_flight/wait: ")));
+}
+
 } // namespace

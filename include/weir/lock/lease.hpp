@@ -37,6 +37,8 @@ public:
     /// One handle less; the last gives the lock back, and tells `done`, which may be empty. Never throws.
     virtual void leave(handler done) noexcept = 0;
     virtual void extend(handler done) = 0;
+    /// As `lease::detach`, for all its handles.
+    virtual std::string detach() noexcept { return {}; }
     /// Stores a result beside the lock.
     virtual void publish(std::string result, std::chrono::milliseconds keep, handler done) = 0;
 
@@ -115,6 +117,16 @@ public:
     void release() noexcept {
         if (auto const held = std::exchange(held_, nullptr))
             held->leave({});
+    }
+
+    /// Lets go of the lock without giving it back, and of its renewal: it lasts for the time that it was taken or last
+    /// renewed for, unless it is renewed or given back by the text that is returned, with `script_calls`: for those who
+    /// hold a lock over several requests or processes. Empty: it is lost, or over several masters, and was given back.
+    /// Never throws but for want of memory. Precondition: nobody else has a handle of it.
+    std::string detach() {
+        auto text = held_ ? held_->detach() : std::string();
+        release();
+        return text;
     }
 
     /// Gives the lock back and completes `void(error_code)` with what came of it: no error, it was still held;

@@ -197,6 +197,18 @@ public:
             token, std::string(name));
     }
 
+    /// Renews the lock `name` that is held by a text of `lease::detach`, for as long as it was taken for. Completes
+    /// `void(error_code, bool)`: whether it was still held. Not to be cancelled.
+    template <BOOST_ASIO_COMPLETION_TOKEN_FOR(void(error_code, bool)) Token>
+    auto async_extend_held(std::string_view name, holding const& of, Token&& token) {
+        return settle_as(true, name, of, std::forward<Token>(token));
+    }
+    /// Gives it back. The same.
+    template <BOOST_ASIO_COMPLETION_TOKEN_FOR(void(error_code, bool)) Token>
+    auto async_release_held(std::string_view name, holding const& of, Token&& token) {
+        return settle_as(false, name, of, std::forward<Token>(token));
+    }
+
     asio::io_context::executor_type get_executor() const noexcept { return source_->get_executor(); }
     WEIR_DECL manager_statistics stats() const noexcept;
     /// The first half of the token of each of its attempts, 16 hexadecimal digits, and the end of its channel's name.
@@ -206,6 +218,23 @@ public:
     WEIR_DECL void close() noexcept;
 
 private:
+    template <class Token>
+    auto settle_as(bool extends, std::string_view name, holding const& of, Token&& token) {
+        return asio::async_initiate<Token, void(error_code, bool)>(
+            [state = state_.get(), home = get_executor(), extends](auto&& handler, std::string const& which,
+                                                                   holding const& what) {
+                auto const executor = asio::get_associated_executor(handler, home);
+                auto const kept =
+                    std::make_shared<std::decay_t<decltype(handler)>>(std::forward<decltype(handler)>(handler));
+                settle(*state, extends, which, what, [kept, executor](error_code ec, bool held) {
+                    asio::post(executor, [kept, ec, held] { std::move (*kept)(ec, held); });
+                });
+            },
+            token, std::string(name), of);
+    }
+
+    WEIR_DECL static void settle(detail::manager_state& state, bool extends, std::string_view name, holding const& of,
+                                 std::function<void(error_code, bool)> done);
     WEIR_DECL static void read_result(detail::manager_state& state, std::string_view name,
                                       std::function<void(error_code, std::optional<published>)> done);
     WEIR_DECL static void break_open(detail::manager_state& state, std::string_view name,

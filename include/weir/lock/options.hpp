@@ -46,6 +46,8 @@ struct lock_options {
     /// Whoever already holds the lock by a lease of this manager that is valid, taken with the same address here, gets
     /// another handle of that lease with the same fence, and gives the lock back with the last of them. Null: never.
     void const* owner = nullptr;
+    /// On whose behalf: for operators, behind the manager's `who`. Must live until the operation has begun.
+    std::string_view on_behalf_of{};
 };
 
 /// How much of a lock is taken. A mutex is all of it.

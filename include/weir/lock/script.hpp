@@ -81,6 +81,15 @@ private:
     std::string holders_, queue_, alive_, gone_, result_, fence_, channel_;
 };
 
+/// What somebody holds, as a text by which it can be renewed and given back: a holder's, as the sorted set has it.
+struct holding {
+    demand what;
+    std::uint64_t fence = 0;
+};
+WEIR_DECL std::string holding_text(demand const& what, std::uint64_t fence);
+/// Nothing where the text is none of this version. It is that of one holder alone, whatever `what.limit` was.
+WEIR_DECL std::optional<holding> read_holding(std::string_view text);
+
 /// What came of asking.
 struct acquire_answer {
     enum class outcome : std::uint8_t { not_held = 0, held = 1, given_up = 2 };

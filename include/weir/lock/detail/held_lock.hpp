@@ -42,6 +42,7 @@ public:
 
     WEIR_DECL executor_type get_executor() const noexcept override;
     WEIR_DECL void leave(handler done) noexcept override;
+    WEIR_DECL std::string detach() noexcept override;
     WEIR_DECL void extend(handler done) override;
     WEIR_DECL void publish(std::string result, std::chrono::milliseconds keep, handler done) override;
 

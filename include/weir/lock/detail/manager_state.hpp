@@ -24,6 +24,8 @@ public:
                                  std::shared_ptr<acquire_waiter> waiter) override;
     WEIR_DECL void read_result(std::string_view name, std::function<void(error_code, std::optional<published>)> done);
     WEIR_DECL void break_open(std::string_view name, std::function<void(error_code, std::int64_t)> done);
+    WEIR_DECL void settle(bool extends, std::string_view name, holding const& of,
+                          std::function<void(error_code, bool)> done);
     WEIR_DECL void close() noexcept;
 
     bool closed() const noexcept { return closed_; }

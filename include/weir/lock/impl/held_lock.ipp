@@ -323,6 +323,18 @@ WEIR_DECL void held_lock::leave(handler done) noexcept {
     }
 }
 
+WEIR_DECL std::string held_lock::detach() noexcept {
+    if (stage_ != stage::held || told_ || !clock_.valid(boot_clock::now()))
+        return {};
+    held_lock_ptr const self(this);
+    auto text = holding_text(demand_, fence_);
+    told_ = true;
+    lost_calls_.clear();
+    ++owner_->counts().released;
+    over();
+    return text;
+}
+
 WEIR_DECL std::chrono::milliseconds held_lock::remember() const noexcept {
     // A request that may still be under way is refused for as long as the lock would have lasted.
     return attempt_.doubtful() ? std::max<std::chrono::milliseconds>(how_.ttl, std::chrono::seconds{10})

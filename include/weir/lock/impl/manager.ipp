@@ -70,6 +70,8 @@ WEIR_DECL cancellable* manager_state::start(std::string_view name, lock_options 
     demand wanted;
     wanted.token = next_token();
     wanted.who = options_.who;
+    if (!how.on_behalf_of.empty())
+        wanted.who.append(" ").append(how.on_behalf_of);
     wanted.weight = what.weight;
     wanted.limit = what.limit;
     wanted.lasts = how.ttl;
@@ -184,6 +186,25 @@ WEIR_DECL void manager_state::read_result(std::string_view name,
     });
 }
 
+WEIR_DECL void manager_state::settle(bool extends, std::string_view name, holding const& of,
+                                     std::function<void(error_code, bool)> done) {
+    struct exchange {
+        redis::command command;
+        redis::int_sink<1> reply{1};
+        std::function<void(error_code, bool)> done;
+    };
+    auto made = std::make_unique<exchange>();
+    made->done = std::move(done);
+    script_calls const calls(options_.key_prefix, name, layout());
+    if (extends)
+        calls.extend(made->command, of.what, of.fence, *options_.code->extend);
+    else
+        calls.release(made->command, of.what, of.fence, std::chrono::milliseconds{0}, *options_.code->release);
+    auto& kept = *made;
+    client_->async_exec(kept.command, kept.reply, {.idempotent = true},
+                        [made = std::move(made)](error_code ec) { made->done(ec, !ec && made->reply[0] == 1); });
+}
+
 WEIR_DECL void manager_state::close() noexcept {
     if (closed_)
         return;
@@ -216,6 +237,11 @@ WEIR_DECL manager_statistics manager::stats() const noexcept { return state_->co
 WEIR_DECL std::string const& manager::id() const noexcept { return state_->id(); }
 
 WEIR_DECL void manager::close() noexcept { state_->close(); }
+
+WEIR_DECL void manager::settle(detail::manager_state& state, bool extends, std::string_view name, holding const& of,
+                               std::function<void(error_code, bool)> done) {
+    state.settle(extends, name, of, std::move(done));
+}
 
 WEIR_DECL void manager::read_result(detail::manager_state& state, std::string_view name,
                                     std::function<void(error_code, std::optional<published>)> done) {

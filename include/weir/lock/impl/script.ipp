@@ -41,18 +41,7 @@ inline std::uint64_t milliseconds_of(std::chrono::milliseconds t) {
     return static_cast<std::uint64_t>(std::max<std::int64_t>(t.count(), 0));
 }
 
-/// As a member of `lock:<name>` has it, or of its queue.
-inline std::string holder_text(demand const& what, std::uint64_t fence) {
-    std::string text = what.token;
-    for (auto const number : {std::uint64_t{what.weight}, fence, milliseconds_of(what.lasts)}) {
-        text += ' ';
-        append_number(text, number);
-    }
-    text += ' ';
-    text += std::string_view(what.who).substr(0, max_who);
-    return text;
-}
-
+/// As a member of the queue has it.
 inline std::string waiter_text(demand const& what) {
     std::string text = what.token;
     for (auto const number : {std::uint64_t{what.weight}, milliseconds_of(what.heartbeat)}) {
@@ -95,6 +84,33 @@ WEIR_DECL std::vector<redis::script const*> scripts() {
     return {all.acquire, all.release, all.extend, all.break_open, all.raise_floor, all.publish};
 }
 
+WEIR_DECL std::string holding_text(demand const& what, std::uint64_t fence) {
+    std::string text = what.token;
+    for (auto const number : {std::uint64_t{what.weight}, fence, detail::milliseconds_of(what.lasts)}) {
+        text += ' ';
+        detail::append_number(text, number);
+    }
+    text += ' ';
+    text += std::string_view(what.who).substr(0, max_who);
+    return text;
+}
+
+WEIR_DECL std::optional<holding> read_holding(std::string_view text) {
+    holding result;
+    result.what.token = detail::next_word(text);
+    std::uint64_t lasts = 0;
+    if (result.what.token.size() != 32 ||
+        result.what.token.find_first_not_of("0123456789abcdef") != result.what.token.npos ||
+        !detail::read_number(detail::next_word(text), result.what.weight) ||
+        !detail::read_number(detail::next_word(text), result.fence) ||
+        !detail::read_number(detail::next_word(text), lasts) || result.what.weight != 1 || result.fence == 0 ||
+        lasts == 0 || lasts > 86'400'000 || text.size() > max_who)
+        return std::nullopt;
+    result.what.lasts = std::chrono::milliseconds{lasts};
+    result.what.who = text;
+    return result;
+}
+
 WEIR_DECL script_calls::script_calls(std::string_view prefix, std::string_view name, key_layout layout) {
     append_lock_key(holders_, prefix, name, layout);
     queue_ = holders_ + "#queue";
@@ -127,7 +143,7 @@ WEIR_DECL void script_calls::release(redis::command& out, demand const& what, st
     end = detail::put_integer<5>(end, detail::milliseconds_of(remember));
     detail::put_integer<1>(end, 0);
     out.clear().evalsha(code, 4, 3).arg(holders_).arg(queue_).arg(alive_).arg(gone_);
-    out.arg(detail::holder_text(what, fence)).arg(channel_).arg(std::string_view(packed.data(), packed.size()));
+    out.arg(holding_text(what, fence)).arg(channel_).arg(std::string_view(packed.data(), packed.size()));
 }
 
 WEIR_DECL void script_calls::give_up(redis::command& out, demand const& what, std::chrono::milliseconds remember,
@@ -144,7 +160,7 @@ WEIR_DECL void script_calls::extend(redis::command& out, demand const& what, std
                                     redis::script const& code) const {
     std::array<char, 9> packed;
     detail::put_integer<4>(detail::put_integer<5>(packed.data(), detail::milliseconds_of(what.lasts)), what.limit);
-    out.clear().evalsha(code, 1, 2).arg(holders_).arg(detail::holder_text(what, fence));
+    out.clear().evalsha(code, 1, 2).arg(holders_).arg(holding_text(what, fence));
     out.arg(std::string_view(packed.data(), packed.size()));
 }
 
@@ -155,7 +171,7 @@ WEIR_DECL void script_calls::publish(redis::command& out, demand const& what, st
     detail::append_number(record, fence);
     record += ' ';
     record += result;
-    out.clear().evalsha(code, 2, 3).arg(holders_).arg(result_).arg(detail::holder_text(what, fence)).arg(record);
+    out.clear().evalsha(code, 2, 3).arg(holders_).arg(result_).arg(holding_text(what, fence)).arg(record);
     out.arg(detail::milliseconds_of(keep));
 }
 

@@ -1,0 +1,33 @@
+#pragma once
+
+#include <weir/lock/script.hpp>
+#include <weir/redis/reply.hpp>
+
+#include <nlohmann/json.hpp>
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+/// A lock as Redis keeps it, for people: what the command line and the admin API say of it.
+namespace weir::admin {
+
+/// Who holds a lock, or waits for it.
+struct lock_party {
+    lock::member who;
+    /// By the server's clock, in microseconds: when his time is over; of one who waits, when he came.
+    std::int64_t at = 0;
+};
+
+struct lock_record {
+    std::vector<lock_party> holders, waiters;
+};
+
+/// The members in the answers to ZRANGE WITHSCORES. Of those who hold it, only whose time is not over at `now`.
+std::vector<lock_party> read_lock_holders(redis::flat_reply const& reply, std::int64_t now);
+std::vector<lock_party> read_lock_waiters(redis::flat_reply const& reply);
+
+/// All of it; `now` is the server's time in microseconds.
+nlohmann::ordered_json lock_json(std::string const& name, lock_record const& of, std::int64_t now);
+
+} // namespace weir::admin
