@@ -97,8 +97,8 @@ bool flight_gate::concerns(exchange const& x) noexcept {
     auto const& request = x.request;
     return (request.verb == verb::get || request.verb == verb::head) &&
            (request.framing == http::body_framing::none || request.content_length == 0) &&
-           request.framing != http::body_framing::chunked && !has_directive(request.fields(), "no-cache") &&
-           !has_directive(request.fields(), "no-store");
+           request.framing != http::body_framing::chunked && request.find(beast_field::upgrade).empty() &&
+           !has_directive(request.fields(), "no-cache") && !has_directive(request.fields(), "no-store");
 }
 
 /// Two requests have one name where they ask for the same.

@@ -57,6 +57,42 @@ TEST_F(lock_mutex, behaviour_3_reentry_and_extension_keep_the_fence) {
     EXPECT_GT(stranger.lease.fence(), fence);
 }
 
+TEST_F(lock_mutex, a_lease_that_is_detached_is_renewed_and_given_back_by_its_text_at_any_instance) {
+    lock_instance one(io, server.url()), other(io, server.url());
+    lock_try got, stranger;
+    ASSERT_FALSE(take(got, one.locks, "job", {.ttl = 1h, .on_behalf_of = "a request"}));
+    auto const fence = got.lease.fence();
+    auto const text = got.lease.detach();
+    EXPECT_FALSE(got.lease);
+    settle(one.locks);
+    EXPECT_EQ(server.run({"ZRANGE", "lock:job", "0", "-1"}), text + "\n");
+    EXPECT_TRUE(text.ends_with(" a request")) << text;
+    auto const held = lock::read_holding(text);
+    ASSERT_TRUE(held);
+    EXPECT_EQ(held->fence, fence);
+    auto const ask = [&](bool extends) {
+        std::optional<std::pair<error_code, bool>> result;
+        auto done = [&](error_code ec, bool was_held) { result.emplace(ec, was_held); };
+        if (extends)
+            other.locks.async_extend_held("job", *held, done);
+        else
+            other.locks.async_release_held("job", *held, done);
+        until([&] { return result.has_value(); }, "an answer");
+        EXPECT_FALSE(result->first);
+        return result->second;
+    };
+    EXPECT_TRUE(ask(true));
+    EXPECT_EQ(take(stranger, other.locks, "job", {}), errc::lock_busy);
+    EXPECT_TRUE(ask(false));
+    EXPECT_FALSE(ask(false));
+    EXPECT_FALSE(ask(true));
+    EXPECT_FALSE(take(stranger, other.locks, "job", {}));
+    for (auto const* wrong :
+         {"", "x", "0123456789abcdef0123456789abcdef 2 1 1 who", "0123456789abcdef0123456789abcdef 1 0 1 who",
+          "0123456789ABCDEF0123456789abcdef 1 1 1 who"})
+        EXPECT_FALSE(lock::read_holding(wrong)) << wrong;
+}
+
 TEST_F(lock_mutex, a_lease_renews_itself_for_as_long_as_it_is_held) {
     lock_instance one(io, server.url());
     lock_try held;

@@ -64,8 +64,8 @@ protected:
     }
 
     /// Has the first sent, the others wait for it, and then lets all be answered.
-    std::vector<http_response> fly(std::vector<running_proxy const*> const& by, std::vector<std::string> const& requests,
-                                   std::size_t expected_to_wait) {
+    std::vector<http_response> fly(std::vector<running_proxy const*> const& by,
+                                   std::vector<std::string> const& requests, std::size_t expected_to_wait) {
         std::deque<http_client> clients;
         for (std::size_t i = 0; i < requests.size(); ++i) {
             clients.emplace_back(by[i % by.size()]->endpoint()).send(requests[i]);
@@ -143,11 +143,13 @@ TEST_F(proxy_single_flight, users_share_an_answer_where_the_route_says_so_and_th
 TEST_F(proxy_single_flight, other_requests_are_other_flights) {
     running_proxy const proxy(settings(), options());
     fly({&proxy},
-        {get("/page"), get("/page?a"), get("/other"), get("/page", "Accept: a\r\n"), get("/page", "Range: bytes=0-1\r\n"),
-         get("/page", "If-None-Match: \"x\"\r\n"), get("/page", "", "HEAD"), get("/page", "Cache-Control: no-cache\r\n"),
-         "GET /page HTTP/1.1\r\nHost: other.test\r\n\r\n", "POST /page HTTP/1.1\r\nHost: weir.test\r\nContent-Length: 0\r\n\r\n"},
+        {get("/page"), get("/page?a"), get("/other"), get("/page", "Accept: a\r\n"),
+         get("/page", "Range: bytes=0-1\r\n"), get("/page", "If-None-Match: \"x\"\r\n"), get("/page", "", "HEAD"),
+         get("/page", "Connection: upgrade\r\nUpgrade: x\r\n"), get("/page", "Cache-Control: no-cache\r\n"),
+         "GET /page HTTP/1.1\r\nHost: other.test\r\n\r\n",
+         "POST /page HTTP/1.1\r\nHost: weir.test\r\nContent-Length: 0\r\n\r\n"},
         0);
-    EXPECT_EQ(sent_, 10);
+    EXPECT_EQ(sent_, 11);
 }
 
 TEST_F(proxy_single_flight, heads_share_what_they_say_of_the_body) {

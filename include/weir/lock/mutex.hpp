@@ -14,7 +14,7 @@ public:
     mutex(manager& locks, std::string name, lock_options how = {})
         : locks_(&locks)
         , name_(std::move(name))
-        , how_(std::move(how)) {
+        , how_(how) {
         validate(name_, how_, {});
     }
 

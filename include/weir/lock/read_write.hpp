@@ -18,7 +18,7 @@ public:
     read_write(manager& locks, std::string name, lock_options how = {})
         : locks_(&locks)
         , name_(std::move(name))
-        , how_(std::move(how)) {
+        , how_(how) {
         validate(name_, how_, writer);
     }
 

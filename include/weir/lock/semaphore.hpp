@@ -20,7 +20,7 @@ public:
         : locks_(&locks)
         , name_(std::move(name))
         , limit_(limit)
-        , how_(std::move(how)) {
+        , how_(how) {
         validate(name_, how_, {1, limit_});
     }
 
