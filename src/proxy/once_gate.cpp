@@ -3,8 +3,8 @@
 #include "proxy/exchange.hpp"
 #include "proxy/services.hpp"
 
-#include <weir/http/detail/bytes.hpp>
 #include <weir/detail/sha256.hpp>
+#include <weir/http/detail/bytes.hpp>
 
 #include <algorithm>
 
