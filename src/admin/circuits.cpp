@@ -1,6 +1,7 @@
 #include "admin/circuits.hpp"
 
 #include "admin/circuit_record.hpp"
+#include "admin/manual_order.hpp"
 #include "config/values.hpp"
 #include "proxy/circuits.hpp"
 
@@ -38,44 +39,7 @@ constexpr std::array deeds{
     deed{"reset", circuit::state::closed, false},
 };
 
-/// What the body of a POST says.
-struct order {
-    std::string who = "admin API";
-    std::string why;
-    std::chrono::milliseconds lasts{0};
-    /// What is wrong with it.
-    std::string problem;
-};
-
-order read_order(std::string const& body, bool may_last) {
-    order made;
-    if (body.empty())
-        return made;
-    auto const said = json::parse(body, nullptr, false);
-    if (!said.is_object()) {
-        made.problem = R"(the body must be an object such as {"reason": "the upstream burns", "for": "10m"})";
-        return made;
-    }
-    for (auto const& [name, value] : said.items()) {
-        if (!value.is_string())
-            made.problem = '"' + name + "\" must be a string";
-        else if (name == "reason")
-            made.why = value.get<std::string>();
-        else if (name == "who")
-            made.who = value.get<std::string>();
-        else if (name == "for" && !may_last)
-            made.problem = "\"for\" is of what is forced or disabled: this has no end";
-        else if (name == "for")
-            try {
-                made.lasts = config::parse_duration(value.get<std::string>());
-            } catch (config::value_error const& e) {
-                made.problem = std::string("for: ") + e.what();
-            }
-        else
-            made.problem = "unknown field \"" + name + '"' + config::suggest_name(name, {"reason", "for", "who"});
-    }
-    return made;
-}
+constexpr std::string_view example = R"({"reason": "the upstream burns", "for": "10m"})";
 
 class circuit_desk {
 public:
@@ -106,7 +70,9 @@ public:
             co_return refused(404, std::string(known_here));
         if (asked.method != "POST")
             co_return refused(405, "do it with POST");
-        co_return co_await set(asked.path[1], *what, read_order(asked.body, what->lasts));
+        co_return co_await set(
+            asked.path[1], *what,
+            read_manual_order(asked.body, example, what->lasts ? end_of_order::allowed : end_of_order::here_none));
     }
 
 private:
@@ -186,7 +152,7 @@ private:
         co_return api_answer{200, std::move(one), {}};
     }
 
-    asio::awaitable<api_answer> set(std::string name, deed what, order said) const {
+    asio::awaitable<api_answer> set(std::string name, deed what, manual_order said) const {
         if (!said.problem.empty())
             co_return refused(400, said.problem);
         circuit::override_request request;

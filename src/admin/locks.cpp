@@ -1,6 +1,7 @@
 #include "admin/locks.hpp"
 
 #include "admin/lock_record.hpp"
+#include "admin/manual_order.hpp"
 #include "config/values.hpp"
 
 #include <weir/key.hpp>
@@ -26,34 +27,7 @@ constexpr std::string_view last_waiter = "99";
 constexpr int most_pieces = 20;
 constexpr std::string_view piece = "1000";
 
-/// What the body of a POST says.
-struct order {
-    std::string who = "admin API";
-    std::string why;
-    std::string problem;
-};
-
-order read_order(std::string const& body) {
-    order made;
-    if (body.empty())
-        return made;
-    auto const said = json::parse(body, nullptr, false);
-    if (!said.is_object()) {
-        made.problem = R"(the body must be an object such as {"reason": "its holder hangs", "who": "alice"})";
-        return made;
-    }
-    for (auto const& [name, value] : said.items()) {
-        if (!value.is_string())
-            made.problem = '"' + name + "\" must be a string";
-        else if (name == "reason")
-            made.why = value.get<std::string>();
-        else if (name == "who")
-            made.who = value.get<std::string>();
-        else
-            made.problem = "unknown field \"" + name + '"' + config::suggest_name(name, {"reason", "who"});
-    }
-    return made;
-}
+constexpr std::string_view example = R"({"reason": "its holder hangs", "who": "alice"})";
 
 /// A part of a key, as append_key_part() spells it, in the letters that it stands for.
 std::string spelled_out(std::string_view part) {
@@ -92,7 +66,7 @@ public:
         if (name.empty())
             co_return refused(404, std::string(known_here));
         if (acts)
-            co_return co_await break_open(std::move(name), read_order(asked.body));
+            co_return co_await break_open(std::move(name), read_manual_order(asked.body, example, end_of_order::none));
         co_return co_await show(std::move(name));
     }
 
@@ -208,7 +182,7 @@ private:
         co_return api_answer{200, describe(name, found, waiting, now), {}};
     }
 
-    asio::awaitable<api_answer> break_open(std::string name, order said) const {
+    asio::awaitable<api_answer> break_open(std::string name, manual_order said) const {
         if (!said.problem.empty())
             co_return refused(400, said.problem);
         redis::command command;
