@@ -6,6 +6,8 @@
 #include <boost/url/pct_string_view.hpp>
 #include <nlohmann/json.hpp>
 
+#include <algorithm>
+
 namespace weir::service {
 namespace {
 
@@ -14,6 +16,11 @@ using what = lock_order::what;
 
 constexpr std::int64_t least_ttl = 10;
 constexpr std::int64_t longest_ttl = 86'400'000;
+
+/// Whether it has no control characters; UTF-8 is as good as any.
+bool is_plain(std::string_view text) noexcept {
+    return std::all_of(text.begin(), text.end(), [](unsigned char c) { return c >= ' ' && c != 127; });
+}
 
 class order_reader {
 public:
@@ -86,9 +93,9 @@ private:
 
     void read_who(json const& value, std::string& into) {
         auto const text = value.is_string() ? value.get<std::string>() : std::string();
-        bool const plain = std::all_of(text.begin(), text.end(), [](char c) { return c >= ' ' && c != 127; });
-        if (text.empty() || text.size() > lock::max_who || !plain)
-            return complain("who", "must be a text of at most " + std::to_string(lock::max_who) + " bytes");
+        if (text.empty() || text.size() > lock::max_who || !is_plain(text))
+            return complain("who", "must be a text of 1 to " + std::to_string(lock::max_who) +
+                                       " bytes without control characters");
         into = text;
     }
 
@@ -119,8 +126,7 @@ std::optional<std::string> read_lock_name(std::string_view path) {
     if (!encoded)
         return std::nullopt;
     std::string name = encoded->decode();
-    bool const plain = std::all_of(name.begin(), name.end(), [](char c) { return c >= ' ' && c != 127; });
-    if (name.empty() || name.size() > max_name || !plain)
+    if (name.empty() || name.size() > max_name || !is_plain(name))
         return std::nullopt;
     return name;
 }

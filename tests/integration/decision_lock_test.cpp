@@ -110,6 +110,7 @@ TEST_F(decision_lock, a_name_may_have_slashes_and_what_is_percent_encoded) {
     EXPECT_EQ(ask(service, {{"action", "acquire"}}, "a/b")["name"], "a/b");
     EXPECT_EQ(ask(service, {{"action", "acquire"}}, "a%2Fb")["held"], false) << "the same";
     EXPECT_EQ(ask(service, {{"action", "acquire"}}, "a%20b")["name"], "a b");
+    EXPECT_EQ(ask(service, {{"action", "acquire"}, {"who", "Žofie"}}, "%C5%BD")["name"], "Ž");
     for (auto const* name : {"", "%zz", "%00", "%0a"})
         EXPECT_GE(connect_to_decisions(service).exchange(order({{"action", "acquire"}}, name)).status, 400u) << name;
 }
