@@ -172,12 +172,19 @@ awaitable<forward_outcome> proxied_connection::begin_once(forwarder& way, std::s
     co_return forward_outcome{};
 }
 
+/// Before an answer of our own: whoever has it must find the lock free.
+awaitable<void> proxied_connection::give_back_lock() {
+    if (exchange_->lock)
+        co_await exchange_->lock->give_back();
+}
+
 /// Answers with what another request was answered.
 awaitable<bool> proxied_connection::give_again(std::string_view copy, std::string_view mark, forwarder const& way) {
     auto& x = *exchange_;
     x.surplus = way.surplus();
     bool const read = !way.begun() || way.request_read();
     unread_ = !read;
+    co_await give_back_lock();
     read_response kept;
     if (!read_copy(copy, x.request.verb, kept))
         co_return co_await refuse({503, "what was answered before cannot be read"}, x.keep_alive && read);
@@ -210,6 +217,7 @@ awaitable<bool> proxied_connection::conclude(forwarder& way, forward_outcome out
         bool keep = x.keep_alive && way.request_read();
         if (!way.begun())
             keep = co_await skip_body();
+        co_await give_back_lock();
         co_return co_await refuse({outcome.status, outcome.reason}, keep);
     }
     case result::cut:
@@ -241,6 +249,7 @@ awaitable<bool> proxied_connection::fall_back(forwarder& way, upstream& from, fo
             keep = co_await skip_body();
         if (x.detail.empty())
             x.detail = why.reason.empty() ? "the circuit is open" : why.reason;
+        co_await give_back_lock();
         co_return co_await answer_instead(*how.fallback, keep);
     }
     if (way.begun() && !way.repeatable())

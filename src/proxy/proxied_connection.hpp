@@ -15,6 +15,7 @@ private:
     awaitable<bool> admitted();
     awaitable<bool> forward();
     awaitable<forward_outcome> begin_once(forwarder& way, std::string& replay);
+    awaitable<void> give_back_lock();
     awaitable<bool> give_again(std::string_view copy, std::string_view mark, forwarder const& way);
     awaitable<bool> ask_circuit(guard& of);
     awaitable<bool> conclude(forwarder& way, forward_outcome outcome);

@@ -136,6 +136,8 @@ TEST_F(proxy_lock, whoever_has_his_answer_finds_the_lock_free_on_any_instance) {
     auto second = other.connect();
     for (int i = 0; i < 100; ++i)
         ASSERT_EQ((i % 2 == 0 ? first : second).exchange(request("/")).status, 200) << i;
+    for (int i = 0; i < 100; ++i)
+        ASSERT_EQ((i % 2 == 0 ? first : second).exchange(request("/fail")).status, 502) << i;
 }
 
 TEST_F(proxy_lock, the_upstream_is_told_the_fence_which_grows_and_never_what_a_client_claims_it_to_be) {
