@@ -184,6 +184,7 @@ awaitable<bool> service_connection::refuse_unread(verdict why) {
 
 awaitable<bool> service_connection::refuse_body(std::vector<body_issue> const& issues) {
     std::vector<http::problem_error> errors;
+    errors.reserve(issues.size());
     for (auto const& each : issues)
         errors.push_back({each.pointer, each.detail});
     auto const& first = issues.front();
