@@ -67,6 +67,13 @@ TEST_F(lock_cli, a_command_runs_under_the_lock_with_its_fence_and_passes_its_sta
     EXPECT_EQ(server.run({"KEYS", "*"}), "lock:#fence\n");
 }
 
+TEST_F(lock_cli, a_command_inherits_no_connection) {
+    auto const ran = run({"run", "job"}, {"ls", "-l", "/proc/self/fd"});
+    EXPECT_EQ(ran.code, 0) << ran.err;
+    EXPECT_THAT(ran.out, HasSubstr("/dev/null"));
+    EXPECT_THAT(ran.out, ::testing::Not(HasSubstr("socket:")));
+}
+
 TEST_F(lock_cli, a_busy_lock_is_1_or_what_is_asked_for_and_the_command_does_not_run) {
     program holder(hold("job"));
     holder.wait_for_error_line("holding");

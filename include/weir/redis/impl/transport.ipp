@@ -6,6 +6,7 @@
 #include <boost/asio/local/stream_protocol.hpp>
 #include <boost/asio/post.hpp>
 
+#include <fcntl.h>
 #include <sstream>
 #include <stdexcept>
 
@@ -64,8 +65,11 @@ WEIR_DECL void transport::connect_next(connect_handler handler, error_code last,
         error_code ignored;
         socket_.close(ignored);
         socket_.open(next.protocol, last);
-        if (!last)
+        if (!last) {
+            // A program that is executed, such as that of `weir lock run`, must not speak with our rights.
+            ::fcntl(socket_.native_handle(), F_SETFD, FD_CLOEXEC);
             socket_.non_blocking(true, last);
+        }
         if (last) {
             last_text = "connect to " + next.name + ": " + last.message();
             continue;
