@@ -80,6 +80,8 @@ program::program(std::string const& executable, std::vector<std::string> const& 
     ::posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
     ::posix_spawn_file_actions_adddup2(&actions, out[1], STDOUT_FILENO);
     ::posix_spawn_file_actions_adddup2(&actions, err[1], STDERR_FILENO);
+    // Sockets of this process must not stay open in that one: what is closed here would not be closed for the peer.
+    ::posix_spawn_file_actions_addclosefrom_np(&actions, STDERR_FILENO + 1);
     auto failed =
         ::posix_spawnp(&pid_, executable.c_str(), &actions, nullptr, pointers(words).data(), pointers(values).data());
     ::posix_spawn_file_actions_destroy(&actions);
