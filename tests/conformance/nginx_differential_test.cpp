@@ -180,7 +180,8 @@ private:
 
     static config::config settings(std::uint16_t port) {
         auto c = proxy_config(port);
-        c.http.head_timeout = c.http.body_timeout = std::chrono::milliseconds{300};
+        // A body may take in all that is sent; the client waits for the end then.
+        c.http.head_timeout = c.http.body_timeout = c.http.keep_alive = std::chrono::milliseconds{300};
         return c;
     }
 
