@@ -2,6 +2,7 @@
 
 #include "admin/circuit_record.hpp"
 #include "admin/manual_order.hpp"
+#include "admin/redis_desk.hpp"
 #include "config/values.hpp"
 #include "proxy/circuits.hpp"
 
@@ -41,13 +42,10 @@ constexpr std::array deeds{
 
 constexpr std::string_view example = R"({"reason": "the upstream burns", "for": "10m"})";
 
-class circuit_desk {
+class circuit_desk : private redis_desk {
 public:
     circuit_desk(proxy::server const& of, redis::client& client)
-        : server_(of)
-        , client_(client)
-        , layout_(client.options().server.topology == redis::topology::cluster ? key_layout::cluster
-                                                                               : key_layout::standalone) {}
+        : redis_desk(of, client) {}
 
     // By value what a coroutine needs after its first suspension: it is begun in another's expression.
     asio::awaitable<api_answer> answer(api_request asked) const {
@@ -83,40 +81,27 @@ private:
         return all;
     }
 
-    // It cannot be changed in a running server.
-    std::string prefix() const { return server_.config()->redis.key_prefix; }
-
-    asio::awaitable<error_code> ask(redis::command command, redis::flat_reply& into) const {
-        auto const [ec] = co_await client_.async_exec(command, into, {}, result);
-        co_return ec;
-    }
-
-    static api_answer silent(error_code ec) { return refused(503, "Redis does not say: " + ec.message()); }
-
     asio::awaitable<api_answer> list(std::vector<std::string> names) const {
+        std::int64_t now = 0;
+        if (auto const ec = co_await read_time(now))
+            co_return silent(ec);
         auto all = json::array();
         for (auto const& name : names) {
             json one;
-            if (auto const ec = co_await read(name, one))
+            if (auto const ec = co_await read(name, now, one))
                 co_return silent(ec);
             all.push_back(std::move(one));
         }
         co_return api_answer{200, {{"circuits", all}}, {}};
     }
 
-    asio::awaitable<error_code> read(std::string name, json& into) const {
-        redis::flat_reply time, hash;
+    asio::awaitable<error_code> read(std::string name, std::int64_t now, json& into) const {
+        redis::flat_reply hash;
         std::string key;
         append_circuit_key(key, prefix(), name, layout_);
-        if (auto const ec = co_await ask(redis::command("TIME"), time))
-            co_return ec;
         if (auto const ec = co_await ask(redis::command().start(2).arg("HGETALL").key(key), hash))
             co_return ec;
-        auto const part = [&](std::size_t i) {
-            return i < time.nodes().size() ? std::strtoll(std::string(time.text(time.nodes()[i])).c_str(), nullptr, 10)
-                                           : 0;
-        };
-        into = circuit_json(name, read_circuit_hash(hash), part(1) * 1'000'000 + part(2));
+        into = circuit_json(name, read_circuit_hash(hash), now);
         into["here"] = here(name);
         co_return error_code{};
     }
@@ -137,8 +122,11 @@ private:
     }
 
     asio::awaitable<api_answer> show(std::string name) const {
+        std::int64_t now = 0;
+        if (auto const ec = co_await read_time(now))
+            co_return silent(ec);
         json one;
-        if (auto const ec = co_await read(name, one))
+        if (auto const ec = co_await read(name, now, one))
             co_return silent(ec);
         std::string key;
         append_circuit_history_key(key, prefix(), name, layout_);
@@ -171,10 +159,6 @@ private:
         bool const changed = static_cast<circuit::override_result>(answer->extra) == circuit::override_result::done;
         co_return api_answer{200, {{"name", name}, {"state", to_string(answer->view.now)}, {"changed", changed}}, {}};
     }
-
-    proxy::server const& server_;
-    redis::client& client_;
-    key_layout const layout_;
 };
 
 } // namespace

@@ -2,12 +2,14 @@
 
 #include "admin/lock_record.hpp"
 #include "admin/manual_order.hpp"
+#include "admin/redis_desk.hpp"
 #include "config/values.hpp"
 
 #include <weir/key.hpp>
 
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/use_awaitable.hpp>
+#include <boost/url/pct_string_view.hpp>
 
 #include <algorithm>
 #include <set>
@@ -31,24 +33,14 @@ constexpr std::string_view example = R"({"reason": "its holder hangs", "who": "a
 
 /// A part of a key, as append_key_part() spells it, in the letters that it stands for.
 std::string spelled_out(std::string_view part) {
-    std::string text;
-    for (std::size_t i = 0; i < part.size(); ++i)
-        if (part[i] == '%' && i + 2 < part.size()) {
-            text += static_cast<char>(std::strtol(std::string(part.substr(i + 1, 2)).c_str(), nullptr, 16));
-            i += 2;
-        } else {
-            text += part[i];
-        }
-    return text;
+    auto const encoded = boost::urls::make_pct_string_view({part.data(), part.size()});
+    return encoded ? encoded->decode() : std::string(part);
 }
 
-class lock_desk {
+class lock_desk : private redis_desk {
 public:
     lock_desk(proxy::server const& of, redis::client& client)
-        : server_(of)
-        , client_(client)
-        , layout_(client.options().server.topology == redis::topology::cluster ? key_layout::cluster
-                                                                               : key_layout::standalone) {}
+        : redis_desk(of, client) {}
 
     // By value what a coroutine needs after its first suspension: it is begun in another's expression.
     asio::awaitable<api_answer> answer(api_request asked) const {
@@ -71,27 +63,6 @@ public:
     }
 
 private:
-    // It cannot be changed in a running server.
-    std::string prefix() const { return server_.config()->redis.key_prefix; }
-
-    asio::awaitable<error_code> ask(redis::command command, redis::flat_reply& into) const {
-        auto const [ec] = co_await client_.async_exec(command, into, {}, result);
-        co_return ec;
-    }
-    static api_answer silent(error_code ec) { return refused(503, "Redis does not say: " + ec.message()); }
-
-    asio::awaitable<error_code> read_time(std::int64_t& now) const {
-        redis::flat_reply time;
-        if (auto const ec = co_await ask(redis::command("TIME"), time))
-            co_return ec;
-        auto const part = [&](std::size_t i) {
-            return i < time.nodes().size() ? std::strtoll(std::string(time.text(time.nodes()[i])).c_str(), nullptr, 10)
-                                           : 0;
-        };
-        now = part(1) * 1'000'000 + part(2);
-        co_return error_code{};
-    }
-
     /// The lock whose keys begin with `key`, and how many wait for it.
     asio::awaitable<error_code> read(std::string key, std::int64_t now, lock_record& into, std::size_t& waiting) const {
         redis::flat_reply holders, waiters, count;
@@ -196,10 +167,6 @@ private:
                                                    (said.why.empty() ? std::string() : ": " + said.why));
         co_return api_answer{200, {{"name", name}, {"broken", reply[0]}}, {}};
     }
-
-    proxy::server const& server_;
-    redis::client& client_;
-    key_layout const layout_;
 };
 
 } // namespace
