@@ -38,15 +38,9 @@ constexpr std::array<std::string_view, 2> of_one_user{"authorization", "cookie"}
 /// Calls `take` with each member of a list such as `Vary: a, b`.
 template <class Take>
 void for_each_member(std::string_view list, Take const& take) {
-    while (!list.empty()) {
-        auto member = list.substr(0, list.find(','));
-        list.remove_prefix(std::min(member.size() + 1, list.size()));
-        while (!member.empty() && (member.front() == ' ' || member.front() == '\t'))
-            member.remove_prefix(1);
-        while (!member.empty() && (member.back() == ' ' || member.back() == '\t'))
-            member.remove_suffix(1);
+    std::string_view member;
+    for (bool more = true; http::detail::next_element(list, member, more);)
         take(member);
-    }
 }
 
 /// Whether a field of Cache-Control, in any of its lines, has that directive, with or without a value.
