@@ -5,13 +5,6 @@
 namespace weir::proxy {
 namespace {
 
-redis::client_options options_of_news(redis::client const& redis) {
-    auto options = redis.options();
-    options.observer = nullptr; // that the client's connection lives is told by the client
-    options.scripts.clear();
-    return options;
-}
-
 circuit::registry_options registry_options_of(std::string key_prefix, metrics::histogram& push_delay) {
     circuit::registry_options how;
     how.key_prefix = std::move(key_prefix);
@@ -43,12 +36,11 @@ std::size_t circuit_plan::add(std::string name, circuit::settings const& how) {
     return index;
 }
 
-circuits::circuits(asio::io_context& io, redis::client& redis, std::string key_prefix, metrics::worker_block& counts,
+circuits::circuits(redis::client& redis, redis::subscriber& news, std::string key_prefix, metrics::worker_block& counts,
                    log_function const& log, bool tells)
     : log_(log)
     , tells_(tells)
-    , news_(io, options_of_news(redis), redis.address_source())
-    , registry_(redis, news_, registry_options_of(std::move(key_prefix), counts.circuit_push_delay))
+    , registry_(redis, news, registry_options_of(std::move(key_prefix), counts.circuit_push_delay))
     , listening_(registry_.on_change(
           [this](circuit::breaker const& which, circuit::change const& what) { heard(which, what); })) {}
 

@@ -40,9 +40,9 @@ private:
 /// learns by push. Belongs to the worker's thread.
 class circuits {
 public:
-    /// `redis` must outlive the object, as must the log. With `tells`, what becomes of the fleet's circuits is logged
-    /// here, too.
-    circuits(asio::io_context& io, redis::client& redis, std::string key_prefix, metrics::worker_block& counts,
+    /// `redis` and `news` must outlive the object, as must the log. With `tells`, what becomes of the fleet's circuits
+    /// is logged here, too.
+    circuits(redis::client& redis, redis::subscriber& news, std::string key_prefix, metrics::worker_block& counts,
              log_function const& log, bool tells);
     circuits(circuits const&) = delete;
     circuits& operator=(circuits const&) = delete;
@@ -61,7 +61,6 @@ private:
     log_function const& log_;
     bool const tells_;
     std::map<std::string, metrics::circuit_block*, std::less<>> counts_;
-    redis::subscriber news_;
     circuit::registry registry_;
     circuit::listening listening_;
 };

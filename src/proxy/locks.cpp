@@ -5,13 +5,6 @@
 namespace weir::proxy {
 namespace {
 
-redis::client_options options_of_news(redis::client const& redis) {
-    auto options = redis.options();
-    options.observer = nullptr; // that the client's connection lives is told by the client
-    options.scripts.clear();
-    return options;
-}
-
 lock::manager_options options_of_manager(std::string key_prefix, lock::lock_observer& observer) {
     lock::manager_options how;
     how.key_prefix = std::move(key_prefix);
@@ -21,10 +14,9 @@ lock::manager_options options_of_manager(std::string key_prefix, lock::lock_obse
 
 } // namespace
 
-locks::locks(asio::io_context& io, redis::client& redis, std::string key_prefix)
+locks::locks(redis::client& redis, redis::subscriber& news, std::string key_prefix)
     : patience_(2 * redis.options().timeout)
-    , news_(io, options_of_news(redis), redis.address_source())
-    , manager_(redis, news_, options_of_manager(std::move(key_prefix), *this)) {}
+    , manager_(redis, news, options_of_manager(std::move(key_prefix), *this)) {}
 
 void locks::change(config::config const& to, metrics::worker_block& counts) {
     counts_.clear();

@@ -16,8 +16,8 @@ namespace weir::proxy {
 /// thread.
 class locks final : private lock::lock_observer {
 public:
-    /// `redis` must outlive the object.
-    locks(asio::io_context& io, redis::client& redis, std::string key_prefix);
+    /// `redis` and `news` must outlive the object.
+    locks(redis::client& redis, redis::subscriber& news, std::string key_prefix);
     locks(locks const&) = delete;
     locks& operator=(locks const&) = delete;
     ~locks() = default;
@@ -40,7 +40,6 @@ private:
     std::chrono::milliseconds const patience_;
     boot_clock::time_point give_up_at_ = boot_clock::time_point::max();
     std::vector<std::pair<std::string, metrics::lock_block*>> counts_;
-    redis::subscriber news_;
     lock::manager manager_;
 };
 

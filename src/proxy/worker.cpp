@@ -67,16 +67,26 @@ void worker::adopt(std::shared_ptr<edition const> e) {
         start_limiter(config);
     auto& counts = e->counters->worker(index_);
     if (!e->circuits.all.empty() && !circuits_)
-        circuits_.emplace(io_, *redis_, config.redis.key_prefix, counts, log_, index_ == 0);
+        circuits_.emplace(*redis_, news(), config.redis.key_prefix, counts, log_, index_ == 0);
     if (circuits_)
         circuits_->change(e->circuits, counts);
     bool const shares = any_route(config, [](config::route const& r) { return r.single_flight.has_value(); });
     bool const asked_for = !config.locks.empty() || shares || (config.decision && redis_);
     if (asked_for && !locks_)
-        locks_.emplace(io_, *redis_, config.redis.key_prefix);
+        locks_.emplace(*redis_, news(), config.redis.key_prefix);
     if (locks_)
         locks_->change(config, counts);
     parts_.now = make_services(std::move(e));
+}
+
+redis::subscriber& worker::news() {
+    if (!news_) {
+        auto options = redis_->options();
+        options.observer = nullptr; // that the client's connection lives is told by the client
+        options.scripts.clear();
+        news_.emplace(io_, std::move(options), redis_->address_source());
+    }
+    return *news_;
 }
 
 void worker::change(std::shared_ptr<edition const> to) {

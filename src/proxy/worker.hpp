@@ -81,6 +81,8 @@ private:
     void start_redis(config::config const& config, redis::client_options options);
     void start_limiter(config::config const& config);
     void adopt(std::shared_ptr<edition const> e);
+    /// What circuits and locks are told through; begun when first wanted.
+    redis::subscriber& news();
     services_ptr make_services(std::shared_ptr<edition const> e);
 
     // The loop comes last but for what is bound to it, so that it is destroyed after that and before what its handlers
@@ -95,6 +97,7 @@ private:
     std::deque<entrance> entrances_;
     redis_metrics redis_metrics_;
     std::optional<redis::client> redis_;
+    std::optional<redis::subscriber> news_;
     std::optional<limiter> limiter_;
     std::optional<circuits> circuits_;
     std::optional<locks> locks_;
