@@ -17,18 +17,13 @@ std::chrono::sys_seconds today() noexcept {
 /// What the client shows in that field: without the scheme where it is Authorization. Empty where there is none, and
 /// where there are two: the upstream might believe the other. `why` then says so.
 std::string_view credential_in(http::request_head const& request, std::string_view name, std::string_view& why) {
-    std::string_view found;
-    bool there = false;
-    for (auto const& each : request.fields()) {
-        if (!http::detail::equals_ignoring_case(each.name, name))
-            continue;
-        if (there) {
-            why = "the field of the credential stands twice";
-            return {};
-        }
-        there = true;
-        found = each.value;
-    }
+    bool twice = false;
+    auto const* const field = request.find_only(name, twice);
+    if (twice)
+        why = "the field of the credential stands twice";
+    if (field == nullptr)
+        return {};
+    auto found = field->value;
     if (name != "authorization")
         return found;
     constexpr std::string_view scheme = "Bearer ";

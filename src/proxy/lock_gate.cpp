@@ -20,17 +20,11 @@ lock_gate::key_found lock_gate::append_key(std::string& name, config::lock_key c
     };
     switch (key.from) {
     case type::header: {
-        std::string_view value;
-        bool there = false;
-        for (auto const& each : x.request.fields()) {
-            if (!http::detail::equals_ignoring_case(each.name, key.name))
-                continue;
-            if (there) // the upstream might go by the other
-                return key_found::twice;
-            there = true;
-            value = each.value;
-        }
-        return found(value);
+        bool twice = false;
+        auto const* const field = x.request.find_only(key.name, twice);
+        if (twice)
+            return key_found::twice;
+        return found(field != nullptr ? field->value : std::string_view{});
     }
     case type::attribute:
         for (auto const& [attribute, value] : x.attributes)

@@ -78,23 +78,16 @@ once_gate::once_gate(config::config const& config, redis::client& redis, deadlin
     , finishing_(finishing) {}
 
 bool once_gate::read_key(exchange& x, std::string_view& key) {
-    bool there = false;
-    std::string_view wrong;
-    for (auto const& each : x.request.fields()) {
-        if (!http::detail::equals_ignoring_case(each.name, key_field))
-            continue;
-        if (there)
-            wrong = "Idempotency-Key stands twice";
-        there = true;
-        key = unquoted(each.value);
-        if (key.empty())
-            wrong =
-                "Idempotency-Key must be a text in quotes, of 1 to 255 printable ASCII characters without \" and \\";
-    }
-    if (wrong.empty())
+    bool twice = false;
+    auto const* const field = x.request.find_only(key_field, twice);
+    if (field != nullptr)
+        key = unquoted(field->value);
+    if (!twice && (field == nullptr || !key.empty()))
         return true;
     x.status = 400;
-    x.detail = wrong;
+    x.detail = twice ? "Idempotency-Key stands twice"
+                     : "Idempotency-Key must be a text in quotes, of 1 to 255 printable ASCII characters without \" "
+                       "and \\";
     return false;
 }
 

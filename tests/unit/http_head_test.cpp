@@ -103,6 +103,18 @@ TEST(http_request_head, gives_every_part) {
     EXPECT_EQ(request.head.find("x-tea"), nullptr);
 }
 
+TEST(http_request_head, finds_a_field_that_must_stand_alone) {
+    parsed const request{"GET / HTTP/1.1\r\nHost: w\r\nX-Key: a\r\nX-Pair: b\r\nx-pair: b\r\n\r\n"};
+    bool twice = true;
+    ASSERT_NE(request.head.find_only("x-key", twice), nullptr);
+    EXPECT_EQ(request.head.find_only("x-key", twice)->value, "a");
+    EXPECT_FALSE(twice);
+    EXPECT_EQ(request.head.find_only("x-ke", twice), nullptr);
+    EXPECT_FALSE(twice);
+    EXPECT_EQ(request.head.find_only("x-pair", twice), nullptr);
+    EXPECT_TRUE(twice);
+}
+
 TEST(http_request_head, begins_anew_after_a_complete_head) {
     request_head head;
     std::string const first = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nExpect: 100-continue\r\n\r\n";

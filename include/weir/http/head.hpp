@@ -47,6 +47,10 @@ struct head {
     /// The first field of that name, without regard to case; null when there is none.
     WEIR_DECL field const* find(std::string_view name) const noexcept;
 
+    /// The same where a second one would be a contradiction: null, with `twice`, when there are several, since another
+    /// reader might go by another of them.
+    WEIR_DECL field const* find_only(std::string_view name, bool& twice) const noexcept;
+
 protected:
     friend struct head_parser;
     friend struct request_parser;

@@ -17,6 +17,20 @@ WEIR_DECL field const* head::find(std::string_view name) const noexcept {
     return nullptr;
 }
 
+WEIR_DECL field const* head::find_only(std::string_view name, bool& twice) const noexcept {
+    field const* found = nullptr;
+    twice = false;
+    for (auto const& each : fields_) {
+        if (!equals_ignoring_case(each.name, name))
+            continue;
+        twice = found != nullptr;
+        if (twice)
+            return nullptr;
+        found = &each;
+    }
+    return found;
+}
+
 /// Names that Connection may not take away: framing, and what upstreams and proxies before us rely on.
 inline bool is_protected(field const& each) noexcept {
     using id = boost::beast::http::field;
