@@ -1,3 +1,4 @@
+#include "support/admin_request.hpp"
 #include "support/http_client.hpp"
 #include "support/program.hpp"
 #include "support/redis_server.hpp"
@@ -35,16 +36,11 @@ protected:
     }
     std::string file() const { return directory_.path() + "/weir.json"; }
 
-    static http_client connect(std::string const& address) {
-        return http_client({boost::asio::ip::make_address("127.0.0.1"),
-                            static_cast<std::uint16_t>(std::stoi(address.substr(address.rfind(':') + 1)))});
-    }
+    static http_client connect(std::string const& address) { return http_client(endpoint_in(address)); }
 
     http_response ask(std::string const& target, std::string const& method = "GET", std::string const& body = {},
-                      std::string const& token = "0123456789abcdef") const {
-        return connect(admin_).exchange(method + " " + target +
-                                        " HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer " + token +
-                                        "\r\nContent-Length: " + std::to_string(body.size()) + "\r\n\r\n" + body);
+                      std::string_view token = admin_token) const {
+        return connect(admin_).exchange(admin_request(target, method, body, token));
     }
 
     /// Requests until one is answered so.

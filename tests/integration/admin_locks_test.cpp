@@ -1,7 +1,9 @@
+#include "support/admin_request.hpp"
 #include "support/gate.hpp"
 #include "support/http_client.hpp"
 #include "support/program.hpp"
 #include "support/redis_server.hpp"
+#include "support/until.hpp"
 #include "support/upstream.hpp"
 
 #include <gmock/gmock.h>
@@ -25,7 +27,7 @@ protected:
     void SetUp() override {
         json const settings{
             {"listen", {{{"address", "127.0.0.1:0"}}}},
-            {"admin", {{"address", "127.0.0.1:0"}, {"token", token_}}},
+            {"admin", {{"address", "127.0.0.1:0"}, {"token", admin_token}}},
             {"access_log", directory_.path() + "/access.log"},
             {"workers", 1},
             {"redis", {{"url", redis_.url()}}},
@@ -39,33 +41,21 @@ protected:
     }
     void TearDown() override { gate_.open(); }
 
-    static http_client connect(std::string const& address) {
-        return http_client({boost::asio::ip::make_address("127.0.0.1"),
-                            static_cast<std::uint16_t>(std::stoi(address.substr(address.rfind(':') + 1)))});
-    }
+    static http_client connect(std::string const& address) { return http_client(endpoint_in(address)); }
     static std::string request(std::string const& session) {
         return "GET / HTTP/1.1\r\nHost: weir.test\r\nX-Request-Id: of-" + session.substr(0, 1) +
                "\r\nX-Session-Id: " + session + "\r\n\r\n";
     }
     http_response ask(std::string const& target, std::string const& method = "GET",
                       std::string const& body = {}) const {
-        return connect(admin_).exchange(method + " " + target +
-                                        " HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer " + token_ +
-                                        "\r\nContent-Length: " + std::to_string(body.size()) + "\r\n\r\n" + body);
+        return connect(admin_).exchange(admin_request(target, method, body));
     }
     json told(std::string const& target) const {
         auto const answer = ask(target);
         EXPECT_EQ(answer.status, 200) << answer.body;
         return json::parse(answer.body);
     }
-    template <class Condition>
-    static void until(Condition const& holds) {
-        auto const deadline = std::chrono::steady_clock::now() + http_client::patience;
-        while (!holds())
-            ASSERT_LT(std::chrono::steady_clock::now(), deadline);
-    }
 
-    std::string const token_ = "0123456789abcdef";
     temporary_directory directory_;
     redis_server redis_;
     gate gate_;

@@ -25,9 +25,7 @@ TEST(cli_cluster, serve_check_and_doctor_share_one_count_over_its_nodes) {
         "upstreams": {"up": {"targets": ["http://127.0.0.1:1"]}},
         "routes": [{"name": "r", "path": "/*", "upstream": "up", "limits": ["mine", "all"]}]})";
     program weir({"serve", "--config", file});
-    auto const line = weir.wait_for_error_line("listening on 127.0.0.1:");
-    auto const port = static_cast<std::uint16_t>(std::stoi(line.substr(line.rfind(':') + 1)));
-    boost::asio::ip::tcp::endpoint const at(boost::asio::ip::address_v4::loopback(), port);
+    auto const at = endpoint_in(weir.wait_for_error_line("listening on 127.0.0.1:"));
     EXPECT_EQ(http_client(at).get("/").status, 502) << "there is no upstream, but the limits admit";
 
     auto const url = all.url(2) + "?mode=cluster";

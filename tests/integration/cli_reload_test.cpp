@@ -28,10 +28,7 @@ protected:
     }
     std::string file() const { return directory_.path() + "/weir.json"; }
 
-    static http_client connect(std::string const& address) {
-        return http_client({boost::asio::ip::make_address("127.0.0.1"),
-                            static_cast<std::uint16_t>(std::stoi(address.substr(address.rfind(':') + 1)))});
-    }
+    static http_client connect(std::string const& address) { return http_client(endpoint_in(address)); }
 
     temporary_directory directory_;
     upstream one_{upstream::always("one")};

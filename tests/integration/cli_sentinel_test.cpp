@@ -24,9 +24,7 @@ TEST(cli_sentinel, serve_goes_on_counting_where_it_was_when_the_master_changes) 
         "upstreams": {"up": {"targets": ["http://127.0.0.1:1"]}},
         "routes": [{"name": "r", "path": "/*", "upstream": "up", "limits": ["mine"]}]})";
     program weir({"serve", "--config", file});
-    auto const line = weir.wait_for_error_line("listening on 127.0.0.1:");
-    boost::asio::ip::tcp::endpoint const at(boost::asio::ip::address_v4::loopback(),
-                                            static_cast<std::uint16_t>(std::stoi(line.substr(line.rfind(':') + 1))));
+    auto const at = endpoint_in(weir.wait_for_error_line("listening on 127.0.0.1:"));
     // Each on a connection of its own, so that both workers are asked.
     auto const status = [&] { return http_client(at).get("/").status; };
     EXPECT_EQ(status(), 502) << "there is no upstream, but the limit admits";

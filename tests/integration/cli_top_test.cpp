@@ -22,15 +22,10 @@ std::string address_in(program& weir, std::string const& text) {
     return line.substr(at, line.find_first_not_of("0123456789.:", at) - at);
 }
 
-boost::asio::ip::tcp::endpoint endpoint_of(std::string const& address) {
-    auto const port = std::stoi(address.substr(address.find(':') + 1));
-    return {boost::asio::ip::address_v4::loopback(), static_cast<std::uint16_t>(port)};
-}
-
 TEST(cli_top, shows_a_running_instance_once_or_until_interrupted) {
     program weir({"serve", "--listen", "127.0.0.1:0", "--upstream", "http://127.0.0.1:" + std::to_string(free_port()),
                   "--admin", "127.0.0.1:0", "--workers", "1", "--access-log", "off", "--limit", "2/1h"});
-    auto const served = endpoint_of(address_in(weir, "listening on 127.0.0.1:"));
+    auto const served = endpoint_in(address_in(weir, "listening on 127.0.0.1:"));
     auto const admin = address_in(weir, "\"event\":\"admin_listening\"");
     for (auto const expected : {502, 502, 429})
         EXPECT_EQ(http_client(served).get("/").status, expected);

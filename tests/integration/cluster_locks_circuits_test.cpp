@@ -30,23 +30,16 @@ circuit::settings settings() {
     return how;
 }
 
-/// An instance: a client, a subscriber, its locks and its circuits.
-struct instance {
+/// An instance with circuits, too.
+struct instance : lock_instance {
     instance(asio::io_context& io, std::string const& url)
-        : client(io, cluster_options(url))
-        , news(io, cluster_options(url))
-        , locks(client, news)
+        : lock_instance(io, cluster_options(url), cluster_options(url))
         , circuits(client, news, {.timing = {20ms, 1h}}) {}
     void close() {
         circuits.close();
-        locks.close();
-        news.close();
-        client.close();
+        lock_instance::close();
     }
 
-    redis::client client;
-    redis::subscriber news;
-    lock::manager locks;
     circuit::registry circuits;
 };
 

@@ -1,5 +1,6 @@
 #include "support/decision_service.hpp"
 #include "support/redis_server.hpp"
+#include "support/until.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -30,13 +31,6 @@ protected:
         auto const answer = connect_to_decisions(service).exchange(order(body, name));
         EXPECT_EQ(answer.status, 200) << answer.body;
         return json::parse(answer.body);
-    }
-
-    template <class Condition>
-    static void until(Condition const& holds) {
-        auto const deadline = std::chrono::steady_clock::now() + http_client::patience;
-        while (!holds())
-            ASSERT_LT(std::chrono::steady_clock::now(), deadline);
     }
 
     redis_server redis_;

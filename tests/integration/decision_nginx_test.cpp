@@ -20,10 +20,6 @@ namespace {
 
 using testing::HasSubstr;
 
-std::uint16_t port_in(std::string const& line) {
-    return static_cast<std::uint16_t>(std::stoi(line.substr(line.rfind(':') + 1)));
-}
-
 void replace_all(std::string& text, std::string const& what, std::string const& by) {
     auto at = text.find(what);
     ASSERT_NE(at, text.npos) << what;
@@ -46,7 +42,7 @@ protected:
             {"access_log", "off"}};
         std::ofstream(directory_.path() + "/weir.json") << config;
         weir_.emplace(std::vector<std::string>{"serve", "--config", directory_.path() + "/weir.json"});
-        weir_port_ = port_in(weir_->wait_for_error_line("deciding at http://127.0.0.1:"));
+        weir_port_ = endpoint_in(weir_->wait_for_error_line("deciding at http://127.0.0.1:")).port();
     }
 
     void start_nginx() {

@@ -45,10 +45,7 @@ protected:
             if (path == "/hold") {
                 gate_.pass();
             } else if (path == "/stream") {
-                c.write("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
-                        "6\r\nbegin\n\r\n");
-                gate_.pass();
-                c.write("4\r\nend\n\r\n0\r\n\r\n");
+                c.stream_until(gate_);
                 continue;
             } else if (path == "/leave") {
                 left_.open();

@@ -1,6 +1,7 @@
 #include "support/gate.hpp"
 #include "support/redis_server.hpp"
 #include "support/running_proxy.hpp"
+#include "support/until.hpp"
 #include "support/upstream.hpp"
 
 #include <gmock/gmock.h>
@@ -57,10 +58,7 @@ protected:
                 c.respond(std::string(100'000, 'x'));
                 continue;
             } else if (path == "/stream") {
-                c.write("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
-                        "6\r\nbegin\n\r\n");
-                gate_.pass();
-                c.write("4\r\nend\n\r\n0\r\n\r\n");
+                c.stream_until(gate_);
                 continue;
             }
             c.respond(number, "201 Created",
@@ -68,12 +66,6 @@ protected:
         }
     }
 
-    template <class Condition>
-    static void until(Condition const& holds) {
-        auto const deadline = std::chrono::steady_clock::now() + http_client::patience;
-        while (!holds())
-            ASSERT_LT(std::chrono::steady_clock::now(), deadline);
-    }
     void until_kept(std::string_view key) {
         until([&] { return redis_.integer({"HEXISTS", key, "answer"}) == 1; });
     }

@@ -45,9 +45,7 @@ public:
     explicit served(std::uint16_t upstream, std::string const& http = "{}", unsigned files = 0, unsigned workers = 2)
         : file_(directory_.path() + "/weir.json")
         , running_("/usr/bin/env", command(upstream, http, files, workers)) {
-        auto const line = running_.wait_for_error_line("listening on ");
-        at_ = {boost::asio::ip::address_v4::loopback(),
-               static_cast<std::uint16_t>(std::stoi(line.substr(line.rfind(':') + 1)))};
+        at_ = endpoint_in(running_.wait_for_error_line("listening on "));
         running_.wait_for_error_line("metrics and health at ");
     }
 

@@ -1,6 +1,7 @@
 #include "support/gate.hpp"
 #include "support/redis_server.hpp"
 #include "support/running_proxy.hpp"
+#include "support/until.hpp"
 #include "support/upstream.hpp"
 
 #include <weir/metrics/collector.hpp>
@@ -60,10 +61,7 @@ protected:
             if (path == "/hold") {
                 gate_.pass();
             } else if (path == "/stream") {
-                c.write("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
-                        "6\r\nbegin\n\r\n");
-                gate_.pass();
-                c.write("4\r\nend\n\r\n0\r\n\r\n");
+                c.stream_until(gate_);
                 continue;
             } else if (path == "/until-close") {
                 c.write("HTTP/1.1 200 OK\r\n\r\nbegin\n");
@@ -89,12 +87,6 @@ protected:
     }
     void until_free(std::string const& session = "a") {
         until([&] { return redis_.integer({"EXISTS", "lock:session/" + session}) == 0; });
-    }
-    template <class Condition>
-    static void until(Condition const& holds) {
-        auto const deadline = std::chrono::steady_clock::now() + http_client::patience;
-        while (!holds())
-            ASSERT_LT(std::chrono::steady_clock::now(), deadline);
     }
 
     static std::string scrape(running_proxy const& proxy) {

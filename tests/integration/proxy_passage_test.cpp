@@ -187,16 +187,7 @@ TEST(proxy_passage, a_large_body_that_stops_coming_is_408) {
 
 TEST(proxy_passage, a_body_that_breaks_off_never_reaches_the_upstream_as_a_whole_one) {
     std::promise<bool> whole;
-    upstream up([&](upstream::connection& c) {
-        auto request = c.read_head();
-        bool complete = true;
-        try {
-            c.read_body(request);
-        } catch (boost::system::system_error const&) {
-            complete = false;
-        }
-        whole.set_value(complete);
-    });
+    upstream up([&](upstream::connection& c) { whole.set_value(c.read_whole()); });
     running_proxy const proxy(proxy_config(up.port()));
     auto client = proxy.connect();
     client.send("POST / HTTP/1.1\r\nHost: w\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n");
@@ -206,16 +197,7 @@ TEST(proxy_passage, a_body_that_breaks_off_never_reaches_the_upstream_as_a_whole
 
 TEST(proxy_passage, a_chunked_body_that_grows_over_the_limit_is_413_and_not_passed_on_as_a_whole) {
     std::promise<bool> whole;
-    upstream up([&](upstream::connection& c) {
-        auto request = c.read_head();
-        bool complete = true;
-        try {
-            c.read_body(request);
-        } catch (boost::system::system_error const&) {
-            complete = false;
-        }
-        whole.set_value(complete);
-    });
+    upstream up([&](upstream::connection& c) { whole.set_value(c.read_whole()); });
     auto settings = proxy_config(up.port());
     settings.http.max_body = 100'000;
     running_proxy const proxy(settings);

@@ -1,6 +1,7 @@
 #include "support/gate.hpp"
 #include "support/redis_server.hpp"
 #include "support/running_proxy.hpp"
+#include "support/until.hpp"
 #include "support/upstream.hpp"
 
 #include <gmock/gmock.h>
@@ -89,12 +90,6 @@ protected:
         for (std::size_t at = 0; at < keys.size(); at = keys.find('\n', at) + 1)
             all += redis_.integer({"ZCARD", keys.substr(at, keys.find('\n', at) - at)});
         return all;
-    }
-    template <class Condition>
-    static void until(Condition const& holds) {
-        auto const deadline = std::chrono::steady_clock::now() + http_client::patience;
-        while (!holds())
-            ASSERT_LT(std::chrono::steady_clock::now(), deadline);
     }
 
     gate gate_;

@@ -35,6 +35,11 @@ std::size_t http_client::wait(Start&& start, error_code& ec) {
     return transferred;
 }
 
+asio::ip::tcp::endpoint endpoint_in(std::string_view line) {
+    auto const port = std::stoi(std::string(line.substr(line.rfind(':') + 1)));
+    return {asio::ip::address_v4::loopback(), static_cast<std::uint16_t>(port)};
+}
+
 http_client::http_client(asio::ip::tcp::endpoint to) {
     socket_.connect(to);
     socket_.set_option(asio::ip::tcp::no_delay(true));

@@ -28,6 +28,9 @@ struct http_response {
     }
 };
 
+/// Where on loopback a program listens that ended a line with the port.
+boost::asio::ip::tcp::endpoint endpoint_in(std::string_view line);
+
 /// A client that sends exactly the bytes it is told to, over a real socket, and waits at most `patience` for an answer.
 /// Throws std::runtime_error when nothing comes.
 class http_client {

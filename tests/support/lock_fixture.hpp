@@ -22,8 +22,12 @@ inline redis::client_options lock_client_options(std::string const& url) {
 struct lock_instance {
     lock_instance(asio::io_context& io, std::string const& url, lock::manager_options how = {},
                   std::string const& news_url = {})
-        : client(io, lock_client_options(url))
-        , news(io, lock_client_options(news_url.empty() ? url : news_url))
+        : lock_instance(io, lock_client_options(url), lock_client_options(news_url.empty() ? url : news_url),
+                        std::move(how)) {}
+    lock_instance(asio::io_context& io, redis::client_options options, redis::client_options news_options,
+                  lock::manager_options how = {})
+        : client(io, std::move(options))
+        , news(io, std::move(news_options))
         , locks(client, news, std::move(how)) {}
     void close() {
         locks.close();

@@ -113,6 +113,16 @@ upstream_request upstream::connection::read() {
     return request;
 }
 
+bool upstream::connection::read_whole() {
+    auto request = read_head();
+    try {
+        read_body(request);
+    } catch (boost::system::system_error const&) {
+        return false;
+    }
+    return true;
+}
+
 void upstream::connection::write(std::string_view bytes) { asio::write(socket_, asio::buffer(bytes)); }
 
 void upstream::connection::respond(std::string_view body, std::string_view status, std::string_view fields) {
@@ -120,6 +130,22 @@ void upstream::connection::respond(std::string_view body, std::string_view statu
     text.append(status).append("\r\n").append(fields);
     text.append("Content-Length: ").append(std::to_string(body.size())).append("\r\n\r\n").append(body);
     write(text);
+}
+
+void upstream::connection::stream_until(gate& end) {
+    write("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
+          "6\r\nbegin\n\r\n");
+    end.pass();
+    write("4\r\nend\n\r\n0\r\n\r\n");
+}
+
+std::size_t upstream::connection::write_without_end() {
+    std::string const piece(1'000'000, 'x');
+    std::size_t n = 0;
+    boost::system::error_code ec;
+    while (!ec && n < 1'000'000'000)
+        n += socket_.write_some(asio::buffer(piece), ec);
+    return n;
 }
 
 void upstream::connection::close() {

@@ -1,5 +1,7 @@
 #pragma once
 
+#include "support/gate.hpp"
+
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
 
@@ -46,10 +48,16 @@ public:
         upstream_request read_head();
         void read_body(upstream_request& into);
         std::string read_some();
+        /// Reads one request; whether its body came to its end.
+        bool read_whole();
 
         void write(std::string_view bytes);
         /// A complete response with Content-Length.
         void respond(std::string_view body, std::string_view status = "200 OK", std::string_view fields = {});
+        /// A response with one event, "begin", and one more, "end", when the gate is open.
+        void stream_until(gate& end);
+        /// Writes until the peer takes no more, at most 1 GB; how many bytes it took.
+        std::size_t write_without_end();
         void close();
         /// Closes with a reset.
         void reset();
