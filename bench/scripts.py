@@ -27,9 +27,17 @@ def encode(*arguments):
     return b"*%d\r\n" % len(parts) + b"".join(b"$%d\r\n%s\r\n" % (len(p), p) for p in parts)
 
 
+def source(name):
+    """A script of lua/ with what it includes."""
+    folder = os.path.join(support.ROOT, "lua")
+    with open(os.path.join(folder, name)) as f:
+        text = f.read()
+    return re.sub("-- include (.*)\n", lambda m: open(os.path.join(folder, m[1])).read(), text)
+
+
 class Server:
-    def __init__(self):
-        self.process, path = support.redis_server()
+    def __init__(self, *under):
+        self.process, path = support.redis_server(*under)
         self.sockets = [socket.socket(socket.AF_UNIX) for _ in range(CONNECTIONS)]
         for each in self.sockets:
             each.connect(path)
@@ -86,13 +94,7 @@ def pack(kind, limit, window, unit, rate, cost, identity, key):
 
 def cases(server):
     """name -> (command for the number of a key, number of keys, budget or None)"""
-    def script(name):
-        folder = os.path.join(support.ROOT, "lua")
-        with open(os.path.join(folder, name)) as f:
-            text = f.read()
-        return server.load(re.sub("-- include (.*)\n", lambda m: open(os.path.join(folder, m[1])).read(), text))
-
-    check = script("rate_check.lua")
+    check = server.load(source("rate_check.lua"))
     one = server.load("return 1")
     second = 1_000_000
 

@@ -69,10 +69,10 @@ def wait_for_port(port, process, seconds=20):
     raise SystemExit(f"{process.args[0]} does not serve on port {port}:\n{process.log.read().decode()}")
 
 
-def redis_server():
-    """A private redis-server without persistence; returns (process, path of its unix socket)."""
+def redis_server(*under):
+    """A private redis-server without persistence, run by the command `under`; returns (process, path of its unix socket)."""
     path = os.path.join(directory(), f"redis-{len(_running)}.sock")
-    process = start("redis-server", "--port", "0", "--unixsocket", path, "--save", "", "--appendonly", "no",
+    process = start(*under, "redis-server", "--port", "0", "--unixsocket", path, "--save", "", "--appendonly", "no",
                     "--dir", directory(), "--enable-debug-command", "yes")
     end = time.monotonic() + 10
     while time.monotonic() < end and process.poll() is None:
