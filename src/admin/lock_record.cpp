@@ -39,8 +39,6 @@ ordered_json lock_json(std::string const& name, lock_record const& of, std::int6
         ordered_json one{{"who", each.who.who}, {"fence", each.who.fence}, {"expires_in_ms", (each.at - now) / 1000}};
         if (each.who.weight > 1)
             one["weight"] = each.who.weight;
-        if (each.who.fence == 0)
-            one["offered"] = true;
         result["holders"].push_back(std::move(one));
     }
     for (auto const& each : of.waiters)

@@ -35,13 +35,11 @@ void print_lock(std::string const& name, lock_record const& view, std::int64_t n
     if (view.holders.empty())
         std::cout << "free";
     for (auto const& each : view.holders) {
-        std::cout << (&each == view.holders.data() ? "" : ", ") << (each.who.fence ? "held by " : "offered to ")
-                  << each.who.who;
+        std::cout << (&each == view.holders.data() ? "" : ", ") << "held by " << each.who.who;
         if (each.who.weight > 1 && each.who.weight < lock::max_limit)
             std::cout << " (" << each.who.weight << " permits)";
-        if (each.who.fence)
-            std::cout << ", fence " << each.who.fence;
-        std::cout << ", for " << seconds_text(each.at - now + 999'999) << " unless renewed";
+        std::cout << ", fence " << each.who.fence << ", for " << seconds_text(each.at - now + 999'999)
+                  << " unless renewed";
     }
     if (!view.waiters.empty())
         std::cout << "; " << view.waiters.size() << (view.waiters.size() == 1 ? " waits" : " wait");

@@ -29,6 +29,7 @@ awaitable<error_code> lock_desk::acquire(std::string const& name, lock_order con
     how.ttl = order.ttl;
     how.wait = order.wait;
     how.renew = false;
+    how.prompt = false; // it goes to somebody else, with all of its ttl
     how.on_behalf_of = order.who;
     client_.watch(*this);
     auto [ec, lease] = co_await locks_.async_lock(name, how, asio::bind_cancellation_slot(stop_.slot(), use_result));

@@ -113,8 +113,8 @@ TEST_F(lock_chaos, behaviours_5_6_and_7_a_holder_stopped_past_its_time_knows_it_
 }
 
 TEST_F(lock_chaos, mutant_a_release_that_deletes_blindly_is_found) {
-    changed_scripts const blind(which::release, "released = call('ZREM', holders, ARGV[1])",
-                                "released = call('DEL', holders)");
+    changed_scripts const blind(which::release, "released = call('ZREM', KEYS[2], ARGV[3])",
+                                "released = call('DEL', KEYS[2])");
     auto const told = stop_a_holder(blind.set(), "0");
     EXPECT_EQ(told.release, "ok");
     EXPECT_THAT(wrong(), Not(IsEmpty()));
@@ -219,7 +219,7 @@ protected:
 
 TEST_F(lock_mutants, a_fence_given_anew_to_one_who_has_it_is_found) {
     EXPECT_TRUE(same_grant_after_a_lost_reply(lock::production_scripts()));
-    changed_scripts const anew(which::acquire, "if mine and fence > 0 then", "if mine and fence > 0 and false then");
+    changed_scripts const anew(which::acquire, "\nif mine then\n", "\nif mine and false then\n");
     EXPECT_FALSE(same_grant_after_a_lost_reply(anew.set()));
 }
 
@@ -236,7 +236,7 @@ TEST_F(lock_mutants, one_that_does_not_look_again_after_subscribing_is_found) {
 }
 
 TEST_F(lock_mutants, a_release_that_wakes_the_whole_herd_is_found) {
-    EXPECT_EQ(attempts_a_release(lock::production_scripts()), 1u);
+    EXPECT_EQ(attempts_a_release(lock::production_scripts()), 0u) << "the next holder is told that he is";
     server.run({"FLUSHALL"});
     changed_scripts const herd(which::release, "    leave_queue(first)\n", R"(    leave_queue(first)
     for _, each in ipairs(call('ZRANGE', queue, 0, -1)) do

@@ -100,7 +100,8 @@ TEST_F(lock_queue, behaviour_25_a_handoff_costs_as_many_commands_with_64_who_wai
         EXPECT_FALSE(give(held));
         until([&] { return waiting.front()->done(); }, "handed over");
         EXPECT_EQ(counted("publish"), 1);
-        EXPECT_EQ(counted("evalsha"), 2) << "the release, and the one who takes it";
+        EXPECT_EQ(counted("evalsha"), 1) << "the release makes the next one the holder";
+        EXPECT_EQ(waiting.front()->lease.name(), "job");
         auto const all = counted.all();
         waiters.locks.close();
         until(
@@ -203,6 +204,48 @@ TEST_F(lock_queue, behaviour_30_waiting_consumes_no_validity) {
     until([&] { return next.done(); }, "its turn");
     ASSERT_TRUE(next.got());
     EXPECT_GE(next.lease.ends(), released + 1s - 12ms) << "all of its ttl, less the drift";
+}
+
+TEST_F(lock_queue, behaviour_30_what_was_handed_over_soon_lasts_for_all_of_its_ttl) {
+    lock_instance holder(io, server.url()), waiter(io, server.url());
+    listening(waiter);
+    for (bool const renew : {true, false}) {
+        lock_try held, next;
+        ASSERT_FALSE(take(held, holder.locks, "job", {.ttl = 1h}));
+        start(next, waiter.locks, "job", {.ttl = 30s, .wait = 10s, .heartbeat = 2s, .renew = renew});
+        queued(1);
+        pass(20ms);
+        auto const asked = waiter.locks.stats().asked;
+        auto const released = boot_clock::now();
+        ASSERT_FALSE(give(held));
+        until([&] { return next.done(); }, "its turn");
+        ASSERT_TRUE(next.got());
+        EXPECT_TRUE(next.lease.valid());
+        EXPECT_EQ(waiter.locks.stats().asked, asked) << "it was told that it has it";
+        EXPECT_EQ(
+            server.run({"ZRANGE", "lock:job", "0", "-1"}).find(" " + std::to_string(next.lease.fence()) + " 30000 "),
+            34u);
+        until([&] { return next.lease.ends() > released + 29s; }, "renewed");
+        EXPECT_GE(next.lease.ends(), released + 30s - 302ms) << "all of its ttl, less the drift";
+        EXPECT_GT(server.integer({"PTTL", "lock:job"}), 29'000);
+        ASSERT_FALSE(give(next));
+    }
+}
+
+TEST_F(lock_queue, one_who_is_handed_the_lock_after_it_died_holds_up_the_next_for_a_heartbeat_not_for_its_ttl) {
+    lock_instance holder(io, server.url()), other(io, server.url());
+    auto dying = std::make_unique<lock_instance>(io, server.url());
+    lock_try held, dead, next;
+    ASSERT_FALSE(take(held, holder.locks, "job", {}));
+    start(dead, dying->locks, "job", {.ttl = 1h, .wait = 10s, .heartbeat = 400ms});
+    queued(1);
+    dying->client.close();
+    dying->news.close();
+    ASSERT_FALSE(give(held));
+    EXPECT_EQ(take(next, other.locks, "job", {}), errc::lock_busy) << "it has been handed over";
+    until([&] { return server.integer({"EXISTS", "lock:job"}) == 0; }, "over");
+    EXPECT_FALSE(take(next, other.locks, "job", {}));
+    dying->locks.close();
 }
 
 TEST_F(lock_queue, behaviour_31_timeouts_hold_within_ten_milliseconds_and_leave_no_place) {

@@ -7,6 +7,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <array>
 #include <atomic>
 #include <deque>
 
@@ -20,7 +21,10 @@ using namespace std::chrono_literals;
 
 class proxy_single_flight : public testing::Test {
 protected:
-    ~proxy_single_flight() override { gate_.open(); }
+    ~proxy_single_flight() override {
+        gate_.open();
+        after_failure_.open();
+    }
 
     config::config settings(bool between_users = false) const {
         auto c = proxy_config(up_.port());
@@ -44,7 +48,7 @@ protected:
             auto const request = c.read();
             auto const path = request.target();
             auto const number = std::to_string(++sent_);
-            gate_.pass();
+            (path == "/fail" && number != "1" ? after_failure_ : gate_).pass();
             if (path == "/fail" && number == "1")
                 return c.reset();
             if (request.method() == "HEAD") {
@@ -92,7 +96,7 @@ protected:
         return all;
     }
 
-    gate gate_;
+    gate gate_, after_failure_;
     std::atomic<int> sent_{0};
     redis_server redis_;
     upstream up_{[this](upstream::connection& c) { serve(c); }};
@@ -188,10 +192,20 @@ TEST_F(proxy_single_flight, a_private_answer_is_not_given_to_another_user) {
 
 TEST_F(proxy_single_flight, where_the_one_that_was_sent_fails_another_goes) {
     running_proxy const proxy(settings(), options());
-    auto const answers = fly({&proxy}, {3, get("/fail")}, 2);
-    EXPECT_EQ(answers[0].status, 502);
-    EXPECT_EQ(answers[1].body, "2");
-    EXPECT_EQ(answers[2].body, "2");
+    std::array<http_client, 3> clients{proxy.connect(), proxy.connect(), proxy.connect()};
+    clients[0].send(get("/fail"));
+    ASSERT_TRUE(gate_.wait_for_arrivals(1));
+    clients[1].send(get("/fail"));
+    clients[2].send(get("/fail"));
+    until([&] { return waiting() == 2; });
+    gate_.open();
+    EXPECT_EQ(clients[0].read().status, 502);
+    // One of the two goes; the other has to wait for it again before it is answered, to share the answer.
+    ASSERT_TRUE(after_failure_.wait_for_arrivals(1));
+    until([&] { return waiting() == 1; });
+    after_failure_.open();
+    EXPECT_EQ(clients[1].read().body, "2");
+    EXPECT_EQ(clients[2].read().body, "2");
     EXPECT_EQ(sent_, 2);
 }
 

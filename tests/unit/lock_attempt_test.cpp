@@ -70,6 +70,46 @@ TEST(lock_attempt, behaviour_27_an_offer_that_came_before_the_answer_is_taken) {
     EXPECT_EQ(waiting.answered(behind(0), start + 2ms), step::ask);
 }
 
+patience handed_soon() {
+    auto how = waits(1min);
+    how.handed_worth = 1s;
+    return how;
+}
+
+TEST(lock_attempt, what_it_is_handed_it_has_without_asking) {
+    attempt waiting(handed_soon());
+    waiting.start(start);
+    waiting.answered(behind(0), start + 1ms);
+    EXPECT_EQ(waiting.handed(7, 299ms, start + 300ms), step::held);
+    EXPECT_EQ(waiting.fence(), 7u);
+    EXPECT_EQ(waiting.sent(), start) << "from where its time counts";
+    EXPECT_EQ(waiting.since_offer(), 1ms);
+    EXPECT_TRUE(waiting.holds_there());
+    EXPECT_FALSE(waiting.waits_there());
+}
+
+TEST(lock_attempt, what_it_is_handed_while_it_asks_or_long_after_it_asks_for) {
+    attempt asking(handed_soon());
+    asking.start(start);
+    EXPECT_EQ(asking.handed(7, 0us, start + 1ms), step::none) << "the answer under way may be older";
+    EXPECT_EQ(asking.answered(behind(0), start + 2ms), step::ask);
+    EXPECT_EQ(asking.answered(held(7), start + 3ms), step::held);
+    attempt slow(handed_soon());
+    slow.start(start);
+    slow.answered(behind(0), start + 1ms);
+    EXPECT_EQ(slow.handed(7, 0us, start + 1s), step::ask) << "its heartbeat is nearly over";
+    attempt stranger(handed_soon());
+    stranger.start(start);
+    stranger.failed(errc::connection_lost, start + 1ms);
+    EXPECT_EQ(stranger.handed(7, 0us, start + 2ms), step::ask) << "it never heard that it has a place";
+    attempt over(handed_soon());
+    over.start(start);
+    over.answered(behind(0), start + 1ms);
+    over.cancel(errc::cancelled);
+    EXPECT_EQ(over.handed(7, 0us, start + 2ms), step::none);
+    EXPECT_TRUE(over.waits_there()) << "and is cleaned up by what it waits as";
+}
+
 TEST(lock_attempt, behaviour_31_it_gives_up_in_time_and_leaves_its_place) {
     attempt late(waits(100ms));
     late.start(start);
@@ -164,14 +204,24 @@ TEST(lock_script, members_and_messages_are_read_back) {
     EXPECT_EQ(holder->weight, 2u);
     EXPECT_EQ(holder->fence, 1'700'000'000'000'000u);
     EXPECT_EQ(holder->who, "host:1 and more");
-    auto const offered = read_holder("0123456789abcdef0123456789abcdef 1 -1700000000000000 30000 x");
-    ASSERT_TRUE(offered);
-    EXPECT_EQ(offered->fence, 0u);
+    EXPECT_FALSE(read_holder("0123456789abcdef0123456789abcdef 1 -1700000000000000 30000 x"));
     EXPECT_FALSE(read_holder("a stranger's member"));
     EXPECT_FALSE(read_holder(""));
-    EXPECT_TRUE(read_waiter("0123456789abcdef0123456789abcdef 1 2000 x"));
-    EXPECT_FALSE(read_waiter("0123456789abcdef0123456789abcdef one 2000 x"));
-    EXPECT_TRUE(read_message("+0123456789abcdef0123456789abcdef")->offered);
+    auto const waiter = read_waiter("0123456789abcdef0123456789abcdef 1 2000 30000 x y");
+    ASSERT_TRUE(waiter);
+    EXPECT_EQ(waiter->who, "x y");
+    EXPECT_FALSE(read_waiter("0123456789abcdef0123456789abcdef 1 2000 x"));
+    EXPECT_FALSE(read_waiter("0123456789abcdef0123456789abcdef one 2000 30000 x"));
+    auto const handed = read_message("+0123456789abcdef0123456789abcdef 1700000000000000 250");
+    ASSERT_TRUE(handed);
+    EXPECT_TRUE(handed->offered);
+    EXPECT_EQ(handed->token, "0123456789abcdef0123456789abcdef");
+    EXPECT_EQ(handed->fence, 1'700'000'000'000'000u);
+    EXPECT_EQ(handed->after_last_sign, 250us);
+    EXPECT_EQ(read_message("+0123456789abcdef0123456789abcdef")->fence, 0u);
+    EXPECT_FALSE(read_message("+0123456789abcdef0123456789abcdef 17"));
+    EXPECT_FALSE(read_message("+0123456789abcdef0123456789abcdef 17 x"));
+    EXPECT_FALSE(read_message("-0123456789abcdef0123456789abcdef 17 25"));
     EXPECT_FALSE(read_message("-0123456789abcdef0123456789abcdef")->offered);
     EXPECT_FALSE(read_message("0123456789abcdef0123456789abcdef"));
     EXPECT_FALSE(read_message(""));

@@ -18,6 +18,9 @@ struct patience {
     std::chrono::milliseconds heartbeat{2000};
     /// What is granted is worth this long from the sending of the request; later it has to be asked for again.
     std::chrono::nanoseconds worth{0};
+    /// What is handed over is worth this long from the sending of the last request before; later, and with 0 always, it
+    /// has to be asked for.
+    std::chrono::nanoseconds handed_worth{0};
 };
 
 /// One attempt to take a lock, without clock and I/O: answers, failures, wake-ups and times in; what is to be done out.
@@ -29,6 +32,7 @@ struct patience {
 /// | asking  | not held, woken meanwhile / not                     | ask / none -> waits                              |
 /// | asking  | failed in a way that passes, waits / else           | none -> waits, to ask again / ended: the error   |
 /// | waits   | woken; a quarter of a heartbeat is over; the first holder's time is over, and it is first      | ask |
+/// | waits   | handed over / too long after the last request       | held / ask                                       |
 /// | any     | `until` is reached / cancelled                      | ended: lock_busy / cancelled                     |
 /// | ended   | the answer or failure of what was under way comes   | clean_up                                         |
 ///
@@ -46,8 +50,10 @@ public:
     WEIR_DECL step start(time_point now) noexcept;
     WEIR_DECL step answered(acquire_answer const& answer, time_point now) noexcept;
     WEIR_DECL step failed(error_code why, time_point now) noexcept;
-    /// It was told of an offer, or that it may have missed one.
+    /// It was told that it has the lock, or that it may have missed that.
     WEIR_DECL step woken(time_point now) noexcept;
+    /// It was told that it was handed the lock, so long after the server had last heard of it.
+    WEIR_DECL step handed(std::uint64_t fence, std::chrono::microseconds after_last_sign, time_point now) noexcept;
     WEIR_DECL step on_time(time_point now) noexcept;
     WEIR_DECL step cancel(error_code why) noexcept;
 

@@ -30,9 +30,11 @@ public:
     lease_clock& operator=(lease_clock const&) = delete;
 
     /// The server granted or renewed it, on a request sent at `sent`.
-    void granted(time_point sent) noexcept {
+    void granted(time_point sent) noexcept { granted(sent, lasts_); }
+    /// The same for a time that is not longer than usual.
+    void granted(time_point sent, std::chrono::milliseconds lasts) noexcept {
         sent_ = sent;
-        ends_.store((sent + lasts_ - drift()).time_since_epoch().count(), std::memory_order_relaxed);
+        ends_.store((sent + lasts - drift_in(lasts)).time_since_epoch().count(), std::memory_order_relaxed);
     }
     /// It ends at `now`, if it has not yet.
     void end(time_point now) noexcept {
@@ -46,8 +48,8 @@ public:
     time_point renew_at() const noexcept { return sent_ + lasts_ / 3; }
     /// When who works under it must be told, where it was not renewed.
     time_point warn_at() const noexcept { return ends() - margin_; }
-    std::chrono::nanoseconds drift() const noexcept {
-        return std::chrono::nanoseconds{lasts_} / 100 + std::chrono::milliseconds{2};
+    static constexpr std::chrono::nanoseconds drift_in(std::chrono::milliseconds lasts) noexcept {
+        return std::chrono::nanoseconds{lasts} / 100 + std::chrono::milliseconds{2};
     }
 
 private:

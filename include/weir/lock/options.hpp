@@ -39,6 +39,10 @@ struct lock_options {
     std::chrono::milliseconds loss_margin{0};
     /// Whether it is renewed by itself, every third of the ttl.
     bool renew = true;
+    /// Whether who waited holds it as soon as he is told that it was handed to him: for what is left of his heartbeat
+    /// at first, and for all of the ttl from a renewal soon after. Otherwise, and where the lock is durable, the ttl
+    /// shorter than the heartbeat, or the margin takes most of that, he asks first, and has all of the ttl at once.
+    bool prompt = true;
     /// The wait for replicas takes a connection of its own, and part of the ttl, at most a third.
     durability durable = durability::none;
     /// How many replicas the master has; for `durability::majority`, 1 to 100.

@@ -78,6 +78,11 @@ public:
     WEIR_DECL void break_open(redis::command& out, std::uint32_t limit, redis::script const& code) const;
 
 private:
+    WEIR_DECL redis::command& begin(redis::command& out, redis::script const& code, std::size_t arguments,
+                                    std::uint64_t known_fence) const;
+    WEIR_DECL static void append_release(redis::command& out, demand const& what, std::chrono::milliseconds remember,
+                                         bool unknown);
+
     std::string holders_, queue_, alive_, gone_, result_, fence_, channel_;
 };
 
@@ -95,7 +100,7 @@ struct acquire_answer {
     enum class outcome : std::uint8_t { not_held = 0, held = 1, given_up = 2 };
     outcome what = outcome::not_held;
     std::uint64_t fence = 0;
-    /// Since the lock was offered to one who waited, by the server's clock.
+    /// Since the lock was handed to one who waited, by the server's clock.
     std::chrono::microseconds since_offer{0};
     /// How many come before.
     std::uint64_t ahead = 0;
@@ -108,9 +113,13 @@ WEIR_DECL std::optional<acquire_answer> read_acquire(redis::int_sink_base const&
 
 /// What an instance is told on its channel.
 struct lock_message {
-    /// Offered, or taken away.
+    /// Handed over, or taken away.
     bool offered = true;
     std::string_view token;
+    /// What was handed over; 0: that is to be asked for.
+    std::uint64_t fence = 0;
+    /// How long before that the server had last heard of the attempt.
+    std::chrono::microseconds after_last_sign{0};
 };
 WEIR_DECL std::optional<lock_message> read_message(std::string_view text);
 
@@ -119,7 +128,7 @@ struct member {
     std::string token;
     std::string who;
     std::uint32_t weight = 0;
-    /// 0: an offer not yet taken, or one who waits.
+    /// 0: one who waits.
     std::uint64_t fence = 0;
 };
 /// Nothing where the text is no member of this version.

@@ -32,8 +32,9 @@ public:
 
     WEIR_DECL void start(std::shared_ptr<acquire_waiter> waiter);
     WEIR_DECL void cancel() override;
-    /// It is offered, or that may have been missed.
+    /// It is to ask: that it was handed the lock may have been missed.
     WEIR_DECL void woken();
+    WEIR_DECL void handed(lock_message const& what);
     WEIR_DECL void taken_away();
     /// The manager closes.
     WEIR_DECL void shut() noexcept;
@@ -107,6 +108,8 @@ private:
     unsigned handles_ = 0;
     stage stage_ = stage::attempting;
     bool renewing_ = false, renew_again_ = false, giving_ = false;
+    // Handed over, and not yet renewed.
+    bool unconfirmed_ = false;
     // Redis said so: nothing is left to give back.
     bool gone_ = false;
 };

@@ -3,6 +3,7 @@
 #include <weir/lock/attempt.hpp>
 
 #include <algorithm>
+#include <utility>
 
 namespace weir::lock {
 
@@ -36,11 +37,11 @@ WEIR_DECL attempt::step attempt::answered(acquire_answer const& answer, time_poi
     asking_ = false;
     failures_ = 0;
     last_failure_ = {};
-    waits_there_ = answer.what == outcome::not_held && !how_.once;
+    bool const waited = std::exchange(waits_there_, answer.what == outcome::not_held && !how_.once);
     fence_ = answer.fence;
-    if (answer.what == outcome::held) {
+    // Of one who never waited it is a grant whose first answer was lost.
+    if (answer.what == outcome::held && waited)
         since_offer_ = std::max(since_offer_, answer.since_offer);
-    }
     if (ended_)
         return step::clean_up;
     if (answer.what == outcome::given_up)
@@ -85,6 +86,21 @@ WEIR_DECL attempt::step attempt::woken(time_point now) noexcept {
         return step::none;
     woken_ = asking_;
     return asking_ ? step::none : ask(now);
+}
+
+/// The server takes it for alive for a heartbeat after it read the last request, which is after that was sent; the
+/// answer to that one is here, so that the two know of the same request.
+WEIR_DECL attempt::step attempt::handed(std::uint64_t fence, std::chrono::microseconds after_last_sign,
+                                        time_point now) noexcept {
+    if (ended_ || asking_ || !waits_there_ || now - sent_ >= how_.handed_worth)
+        return woken(now);
+    waits_there_ = false;
+    fence_ = fence;
+    // Between the sending and the reading of that request some time went, too: at most.
+    since_offer_ = std::max(std::chrono::duration_cast<std::chrono::microseconds>(now - sent_) - after_last_sign,
+                            std::chrono::microseconds{1});
+    next_ = time_point::max();
+    return step::held;
 }
 
 WEIR_DECL attempt::step attempt::on_time(time_point now) noexcept {

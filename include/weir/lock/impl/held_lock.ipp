@@ -23,6 +23,11 @@ inline patience patience_of(lock_options const& how, time_point now) noexcept {
     auto clock = clock_of(how);
     clock.granted(time_point{});
     result.worth = clock.warn_at().time_since_epoch();
+    // An eighth of the heartbeat for the answer to the renewal, at least.
+    if (how.prompt && how.durable == durability::none && how.heartbeat <= how.ttl) {
+        clock.granted(time_point{}, how.heartbeat);
+        result.handed_worth = clock.warn_at().time_since_epoch() - how.heartbeat / 8;
+    }
     return result;
 }
 
@@ -107,6 +112,25 @@ WEIR_DECL void held_lock::woken() {
         act(what, now);
 }
 
+WEIR_DECL void held_lock::handed(lock_message const& what) {
+    if (stage_ != stage::attempting || attempt_.once())
+        return;
+    // Above what is known here it is but where Redis lost the record of fences since this attempt last asked.
+    if (what.fence <= owner_->known_fence())
+        return woken();
+    auto const now = boot_clock::now();
+    auto const next = attempt_.handed(what.fence, what.after_last_sign, now);
+    if (next == attempt::step::held) {
+        owner_->note_fence(what.fence);
+        fence_ = what.fence;
+        clock_.granted(attempt_.sent(), how_.heartbeat);
+        unconfirmed_ = true;
+        hold(now);
+    } else if (next == attempt::step::ask) {
+        act(next, now);
+    }
+}
+
 WEIR_DECL void held_lock::finish(error_code ec, held_ptr lock) {
     auto const waited = boot_clock::now() - began_;
     if (ec)
@@ -169,7 +193,12 @@ WEIR_DECL void held_lock::hold(time_point now) {
     stage_ = stage::held;
     handles_ = 1;
     held_since_ = now;
-    next_renewal_ = how_.renew ? clock_.renew_at() : time_point::max();
+    // Work that is short needs no renewal of what was handed over.
+    next_renewal_ = !how_.renew    ? time_point::max()
+                    : unconfirmed_ ? now + (clock_.warn_at() - now) / 4
+                                   : clock_.renew_at();
+    if (unconfirmed_ && !how_.renew)
+        renew(now);
     ++owner_->counts().acquired;
     if (attempt_.since_offer().count() > 0)
         ++owner_->counts().handed_over;
@@ -254,6 +283,7 @@ WEIR_DECL void held_lock::renewed(error_code ec, time_point now) {
     if (stage_ == stage::held) {
         if (!ec) {
             failures_ = 0;
+            unconfirmed_ = false;
             clock_.granted(renewal_sent_);
             next_renewal_ = how_.renew ? clock_.renew_at() : time_point::max();
         } else if (ec == errc::lock_lost) {
@@ -261,8 +291,8 @@ WEIR_DECL void held_lock::renewed(error_code ec, time_point now) {
             clock_.end(now);
         } else {
             auto const pause = std::chrono::milliseconds{20} * (1u << std::min(failures_++, 6u));
-            next_renewal_ =
-                how_.renew ? now + std::min<std::chrono::nanoseconds>(pause, how_.ttl / 10) : time_point::max();
+            next_renewal_ = how_.renew || unconfirmed_ ? now + std::min<std::chrono::nanoseconds>(pause, how_.ttl / 10)
+                                                       : time_point::max();
         }
         if (gone_)
             lose(now);
@@ -328,6 +358,8 @@ WEIR_DECL std::string held_lock::detach() noexcept {
         return {};
     held_lock_ptr const self(this);
     auto text = holding_text(demand_, fence_);
+    if (unconfirmed_ && !renewing_)
+        renew(boot_clock::now());
     told_ = true;
     lost_calls_.clear();
     ++owner_->counts().released;

@@ -131,10 +131,12 @@ WEIR_DECL void manager_state::on_message(redis::message const& what) noexcept {
     auto const lock = message ? find(message->token) : nullptr;
     if (!lock)
         return;
-    if (message->offered)
+    if (!message->offered)
+        lock->taken_away();
+    else if (message->fence == 0)
         lock->woken();
     else
-        lock->taken_away();
+        lock->handed(*message);
 }
 
 /// An offer may have been missed: all who wait look again.

@@ -41,14 +41,22 @@ inline std::uint64_t milliseconds_of(std::chrono::milliseconds t) {
     return static_cast<std::uint64_t>(std::max<std::int64_t>(t.count(), 0));
 }
 
+/// How a member begins.
+inline std::string head_text(demand const& what) {
+    std::string text = what.token;
+    text += ' ';
+    append_number(text, what.weight);
+    text += ' ';
+    return text;
+}
+
 /// As a member of the queue has it.
 inline std::string waiter_text(demand const& what) {
-    std::string text = what.token;
-    for (auto const number : {std::uint64_t{what.weight}, milliseconds_of(what.heartbeat)}) {
+    auto text = head_text(what);
+    for (auto const time : {what.heartbeat, what.lasts}) {
+        append_number(text, milliseconds_of(time));
         text += ' ';
-        append_number(text, number);
     }
-    text += ' ';
     text += std::string_view(what.who).substr(0, max_who);
     return text;
 }
@@ -85,12 +93,11 @@ WEIR_DECL std::vector<redis::script const*> scripts() {
 }
 
 WEIR_DECL std::string holding_text(demand const& what, std::uint64_t fence) {
-    std::string text = what.token;
-    for (auto const number : {std::uint64_t{what.weight}, fence, detail::milliseconds_of(what.lasts)}) {
-        text += ' ';
+    auto text = detail::head_text(what);
+    for (auto const number : {fence, detail::milliseconds_of(what.lasts)}) {
         detail::append_number(text, number);
+        text += ' ';
     }
-    text += ' ';
     text += std::string_view(what.who).substr(0, max_who);
     return text;
 }
@@ -122,38 +129,39 @@ WEIR_DECL script_calls::script_calls(std::string_view prefix, std::string_view n
     append_lock_channel(channel_, prefix);
 }
 
+WEIR_DECL redis::command& script_calls::begin(redis::command& out, redis::script const& code, std::size_t arguments,
+                                              std::uint64_t known_fence) const {
+    out.clear().evalsha(code, 5, 2 + arguments).arg(fence_).arg(holders_).arg(queue_).arg(gone_).arg(alive_);
+    return out.arg(known_fence).arg(channel_);
+}
+
 WEIR_DECL void script_calls::acquire(redis::command& out, demand const& what, std::uint64_t known_fence,
                                      redis::script const& code) const {
-    std::array<char, 24> packed;
-    auto* end = packed.data();
-    end = detail::put_integer<4>(end, what.weight);
-    end = detail::put_integer<4>(end, what.limit);
-    end = detail::put_integer<5>(end, detail::milliseconds_of(what.lasts));
-    end = detail::put_integer<4>(end, detail::milliseconds_of(what.heartbeat));
-    detail::put_integer<7>(end, known_fence);
-    out.clear().evalsha(code, 5, 4).arg(holders_).arg(queue_).arg(alive_).arg(gone_).arg(fence_);
-    out.arg(what.token).arg(std::string_view(what.who).substr(0, max_who)).arg(channel_);
-    out.arg(std::string_view(packed.data(), packed.size()));
+    std::array<char, 8> packed;
+    detail::put_integer<4>(detail::put_integer<4>(packed.data(), what.limit), detail::milliseconds_of(what.heartbeat));
+    begin(out, code, 4, known_fence).arg(detail::head_text(what)).arg(detail::milliseconds_of(what.lasts));
+    out.arg(std::string_view(what.who).substr(0, max_who)).arg(std::string_view(packed.data(), packed.size()));
 }
 
 WEIR_DECL void script_calls::release(redis::command& out, demand const& what, std::uint64_t fence,
                                      std::chrono::milliseconds remember, redis::script const& code) const {
-    std::array<char, 10> packed;
-    auto* end = detail::put_integer<4>(packed.data(), what.limit);
-    end = detail::put_integer<5>(end, detail::milliseconds_of(remember));
-    detail::put_integer<1>(end, 0);
-    out.clear().evalsha(code, 4, 3).arg(holders_).arg(queue_).arg(alive_).arg(gone_);
-    out.arg(holding_text(what, fence)).arg(channel_).arg(std::string_view(packed.data(), packed.size()));
+    begin(out, code, 2, fence).arg(holding_text(what, fence));
+    append_release(out, what, remember, false);
 }
 
 WEIR_DECL void script_calls::give_up(redis::command& out, demand const& what, std::chrono::milliseconds remember,
                                      redis::script const& code) const {
+    begin(out, code, 2, 0).arg(detail::waiter_text(what));
+    append_release(out, what, remember, true);
+}
+
+WEIR_DECL void script_calls::append_release(redis::command& out, demand const& what, std::chrono::milliseconds remember,
+                                            bool unknown) {
     std::array<char, 10> packed;
     auto* end = detail::put_integer<4>(packed.data(), what.limit);
     end = detail::put_integer<5>(end, detail::milliseconds_of(remember));
-    detail::put_integer<1>(end, 1);
-    out.clear().evalsha(code, 4, 3).arg(holders_).arg(queue_).arg(alive_).arg(gone_);
-    out.arg(detail::waiter_text(what)).arg(channel_).arg(std::string_view(packed.data(), packed.size()));
+    detail::put_integer<1>(end, unknown);
+    out.arg(std::string_view(packed.data(), packed.size()));
 }
 
 WEIR_DECL void script_calls::extend(redis::command& out, demand const& what, std::uint64_t fence,
@@ -182,11 +190,12 @@ WEIR_DECL void script_calls::raise_floor(redis::command& out, std::uint64_t fenc
 WEIR_DECL void script_calls::break_open(redis::command& out, std::uint32_t limit, redis::script const& code) const {
     std::array<char, 4> packed;
     detail::put_integer<4>(packed.data(), limit);
-    out.clear().evalsha(code, 4, 2).arg(holders_).arg(queue_).arg(alive_).arg(gone_);
-    out.arg(channel_).arg(std::string_view(packed.data(), packed.size()));
+    begin(out, code, 1, 0).arg(std::string_view(packed.data(), packed.size()));
 }
 
 WEIR_DECL std::optional<acquire_answer> read_acquire(redis::int_sink_base const& reply) {
+    if (reply.size() == 1 && reply[0] > 0)
+        return acquire_answer{acquire_answer::outcome::held, static_cast<std::uint64_t>(reply[0])};
     if (reply.size() != 3 || reply[0] < 0 || reply[0] > 2 || reply[1] < 0 || reply[2] < 0)
         return std::nullopt;
     acquire_answer answer{static_cast<acquire_answer::outcome>(reply[0])};
@@ -201,20 +210,29 @@ WEIR_DECL std::optional<acquire_answer> read_acquire(redis::int_sink_base const&
 }
 
 WEIR_DECL std::optional<lock_message> read_message(std::string_view text) {
-    if (text.size() != 33 || (text[0] != '+' && text[0] != '-'))
+    if (text.size() < 33 || (text[0] != '+' && text[0] != '-'))
         return std::nullopt;
-    return lock_message{text[0] == '+', text.substr(1)};
+    lock_message result{text[0] == '+', text.substr(1, 32)};
+    text.remove_prefix(33);
+    std::uint64_t age = 0;
+    if (text.empty())
+        return result;
+    detail::next_word(text);
+    if (!result.offered || !detail::read_number(detail::next_word(text), result.fence) ||
+        !detail::read_number(text, age))
+        return std::nullopt;
+    result.after_last_sign = std::chrono::microseconds{age};
+    return result;
 }
 
 WEIR_DECL std::optional<member> read_holder(std::string_view text) {
     member result;
     result.token = detail::next_word(text);
-    std::int64_t fence = 0;
     std::uint64_t lasts = 0;
     if (!detail::read_number(detail::next_word(text), result.weight) ||
-        !detail::read_number(detail::next_word(text), fence) || !detail::read_number(detail::next_word(text), lasts))
+        !detail::read_number(detail::next_word(text), result.fence) ||
+        !detail::read_number(detail::next_word(text), lasts))
         return std::nullopt;
-    result.fence = fence > 0 ? static_cast<std::uint64_t>(fence) : 0;
     result.who = text;
     return result;
 }
@@ -222,9 +240,10 @@ WEIR_DECL std::optional<member> read_holder(std::string_view text) {
 WEIR_DECL std::optional<member> read_waiter(std::string_view text) {
     member result;
     result.token = detail::next_word(text);
-    std::uint64_t heartbeat = 0;
+    std::uint64_t heartbeat = 0, lasts = 0;
     if (!detail::read_number(detail::next_word(text), result.weight) ||
-        !detail::read_number(detail::next_word(text), heartbeat))
+        !detail::read_number(detail::next_word(text), heartbeat) ||
+        !detail::read_number(detail::next_word(text), lasts))
         return std::nullopt;
     result.who = text;
     return result;
