@@ -58,7 +58,10 @@ local keys, requests = #KEYS, #ARGV
 local order, holder, what = #ARGV[requests] < 38, nil, 0
 local states, modes, reply, rare, replaced
 
-local function make_rare()
+-- What it needs is told it: a function costs the making of what it shares with this one in every call, too.
+local function make_rare(now, keys, holder, what)
+  local call, unpack, pack, sub, rep = redis.call, struct.unpack, struct.pack, string.sub, string.rep
+  local format, lap, whole = string.format, 4294967296, 281474976710656
 -- include parts/rate_sections.lua
 -- include parts/rate_places.lua
 -- include parts/rate_leases.lua
@@ -72,7 +75,8 @@ if order then
   if ARGV[requests + 1] ~= '' then
     what, holder = unpack('B', ARGV[requests + 1]), sub(ARGV[requests + 1], 8)
     if what > 0 then
-      keys, rare = keys - 1, make_rare()
+      keys = keys - 1
+      rare = make_rare(now, keys, holder, what)
       replaced, reply = rare.begin()
       if reply then return reply end
     end
@@ -94,13 +98,15 @@ for q = 1, requests do
     -- The section of this rule is s[p .. stop - 1], its payload s[from .. stop - 1]; ready: as the server has it.
     local p, from, stop, ready, places = 13, 27, 27, false, ''
     local left, idle, ahead = 0, 0, false
+    local i, a, n, u
     if s ~= '' then
-      local until_when, written = unpack('>I6I6', s)
+      local until_when, written
+      until_when, written, i, a, n, u = unpack('>I6I6I4BI3I6', s)
       left, idle = (until_when - now) % whole, (now - written) % whole
       ahead = idle >= whole / 2
     end
     while p < #s do
-      local i, a, n, u = unpack('>I4BI3I6', s, p)
+      if p > 13 then i, a, n, u = unpack('>I4BI3I6', s, p) end
       from, stop = p + 14, n > 0 and p + 14 + n or #s + 1
       if i == id then
         ready = n == 0 and a == kind and u == unit
@@ -119,7 +125,7 @@ for q = 1, requests do
           end
         end
         if ahead or a ~= kind or u ~= unit then
-          rare = rare or make_rare()
+          rare = rare or make_rare(now, keys, holder, what)
           if ahead then
             s = rare.renew(s)
             call('SET', KEYS[k], s, 'KEEPTTL')
@@ -255,12 +261,12 @@ for q = 1, requests do
         lasting = math.ceil(math.max(debt, full) / rate)
       end
     elseif kind == 4 then
-      rare = rare or make_rare()
+      rare = rare or make_rare(now, keys, holder, what)
       used, retry, reset, front = rare.lease(s, from, stop, limit, window, unit, cost)
       if cost > 0 and retry == 0 and need <= limit and not front then return redis.error_reply('ERR a lease needs a holder') end
       front = front or ''
     else
-      rare = rare or make_rare()
+      rare = rare or make_rare(now, keys, holder, what)
       retry, reset = rare.blocked(s, from, stop, unit)
       need, cost, punishing, barred = 0, -1, true, retry ~= 0
     end
