@@ -19,6 +19,7 @@
 --          otherwise, or with a fixed window among the rules: 1 or 0 (admitted), then for each rule: remaining, retry
 --                        after, reset after, times in microseconds: retry after is 0 where the rule admits and -1 where
 --                        it never will, reset after is as it was before this request, or the end of a fixed window
+--                        of one rule as a string: 128 (1), and the four of them (8 each, big-endian); otherwise an array
 --          several requests: the same for each, in one array; -1 or -2 in the place of 1 or 0
 --          with a receipt: 1 or 0, the time of the charge in microseconds, then the rules as above
 --          extend or settle: -1 where there is no record (its time is over); extend: -2 where it is settled
@@ -321,7 +322,7 @@ for q = 1, requests do
         local remaining = limit - used - cost
         if remaining < 0 then remaining = 0 end
         if order then return {1, now, remaining, 0, reset} end
-        if requests == 1 then return kind == 3 and {1, remaining, 0, reset} or remaining end
+        if requests == 1 then return kind == 3 and pack('>Bi8i8i8i8', 128, 1, remaining, 0, reset) or remaining end
         reply = reply or {}
         if kind == 3 then
           local i = #reply
@@ -338,7 +339,9 @@ for q = 1, requests do
       how[k] = ttl or how[k] or modes and modes[k] or mode
     end
     local remaining = limit > used and limit - used or 0
-    if rules == 1 and requests == 1 and not order then return {admitted and 1 or 0, remaining, retry, reset} end
+    if rules == 1 and requests == 1 and not order then
+      return pack('>Bi8i8i8i8', 128, admitted and 1 or 0, remaining, retry, reset)
+    end
     report = report or {}
     local i = 4 * r
     report[i], report[i + 1], report[i + 2], report[i + 3] = remaining, retry == 0 and not barred and cost or 0, retry, reset

@@ -60,6 +60,13 @@ std::vector<std::int64_t> script_runner::read() {
     else if (reply->type == REDIS_REPLY_ARRAY)
         for (std::size_t i = 0; i < reply->elements; ++i)
             numbers.push_back(reply->element[i]->integer);
+    else if (reply->type == REDIS_REPLY_STRING && reply->len == 33 && reply->str[0] == '\x80')
+        for (std::size_t i = 1; i < reply->len; i += 8) {
+            std::uint64_t value = 0;
+            for (std::size_t k = i; k < i + 8; ++k)
+                value = value << 8 | static_cast<unsigned char>(reply->str[k]);
+            numbers.push_back(static_cast<std::int64_t>(value));
+        }
     else
         ADD_FAILURE() << "reply of type " << reply->type << ": " << std::string(reply->str, reply->len);
     return numbers;

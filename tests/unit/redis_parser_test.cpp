@@ -164,6 +164,25 @@ TEST(redis_reply, integers_alone_or_in_an_array_of_the_right_size) {
         EXPECT_EQ(into(exact, wrong), errc::unexpected_reply) << wrong;
 }
 
+TEST(redis_reply, integers_packed_into_a_string) {
+    using namespace std::string_literals;
+    redis::int_sink<3> sink;
+    EXPECT_FALSE(into(sink, "$17\r\n\x80\0\0\0\0\0\0\1\2\xff\xff\xff\xff\xff\xff\xff\xff\r\n"s));
+    ASSERT_EQ(sink.size(), 2u);
+    EXPECT_EQ(sink[0], 258);
+    EXPECT_EQ(sink[1], -1);
+    auto const of = [](std::size_t size, char first) {
+        return "$" + std::to_string(size) + "\r\n" + first + std::string(size - 1, '\1') + "\r\n";
+    };
+    EXPECT_FALSE(into(sink, of(25, '\x80')));
+    EXPECT_EQ(into(sink, of(33, '\x80')), errc::unexpected_reply) << "more than there is room for";
+    EXPECT_EQ(into(sink, of(16, '\x80')), errc::unexpected_reply);
+    EXPECT_EQ(into(sink, of(17, 'a')), errc::unexpected_reply);
+    EXPECT_EQ(into(sink, "*1\r\n" + of(9, '\x80')), errc::unexpected_reply);
+    redis::int_sink<3> exact(2);
+    EXPECT_EQ(into(exact, of(25, '\x80')), errc::unexpected_reply);
+}
+
 TEST(redis_reply, a_text_or_nil) {
     redis::string_sink sink;
     EXPECT_FALSE(into(sink, "$2\r\nab\r\n"));

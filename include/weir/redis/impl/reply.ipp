@@ -16,7 +16,20 @@ WEIR_DECL void int_sink_base::on_integer(std::int64_t value, int) {
         wrong_ = true;
 }
 
-WEIR_DECL void int_sink_base::on_string(std::string_view, int) { wrong_ = true; }
+/// Scripts may give integers as a string, 8 bytes each, big-endian, behind a byte that begins no text: an array costs
+/// Redis as much as a command, since it is begun before its size is known.
+WEIR_DECL void int_sink_base::on_string(std::string_view text, int depth) {
+    if (depth > 0 || text.size() % 8 != 1 || text[0] != '\x80') {
+        wrong_ = true;
+        return;
+    }
+    for (text.remove_prefix(1); !text.empty(); text.remove_prefix(8)) {
+        std::uint64_t value = 0;
+        for (auto const byte : text.substr(0, 8))
+            value = value << 8 | static_cast<unsigned char>(byte);
+        on_integer(static_cast<std::int64_t>(value), depth);
+    }
+}
 
 WEIR_DECL void int_sink_base::on_array(std::size_t size, int depth) { wrong_ |= depth > 0 || size > capacity_; }
 
