@@ -35,10 +35,17 @@ awaitable<error_code> client_stream::read_more() {
         received_ += n;
         co_return ec;
     }
-    auto [ec, n] = co_await socket_.async_read_some(in.prepare(), use_result);
-    in.commit(n);
-    received_ += n;
-    co_return ec;
+    for (;;) {
+        error_code ec;
+        auto const n = socket_.read_some(in.prepare(), ec);
+        in.commit(n);
+        received_ += n;
+        if (ec != asio::error::would_block)
+            co_return ec;
+        auto const [failed] = co_await socket_.async_wait(tcp_socket::wait_read, use_result);
+        if (failed)
+            co_return failed;
+    }
 }
 
 awaitable<error_code> client_stream::read_some(asio::mutable_buffer to, std::size_t& n) {
@@ -47,10 +54,16 @@ awaitable<error_code> client_stream::read_some(asio::mutable_buffer to, std::siz
         received_ += n;
         co_return failed;
     }
-    auto [ec, got] = co_await socket_.async_read_some(to, use_result);
-    n = got;
-    received_ += got;
-    co_return ec;
+    for (;;) {
+        error_code ec;
+        n = socket_.read_some(to, ec);
+        received_ += n;
+        if (ec != asio::error::would_block)
+            co_return ec;
+        auto const [failed] = co_await socket_.async_wait(tcp_socket::wait_read, use_result);
+        if (failed)
+            co_return failed;
+    }
 }
 
 bool client_stream::write_now(gather_list& out, error_code& ec) {
@@ -86,10 +99,10 @@ awaitable<error_code> client_stream::write(gather_list& out) {
                 write_now(out, result);
             continue;
         }
-        auto [ec, n] = co_await socket_.async_write_some(out.buffers(), use_result);
-        written_ += n;
-        out.consume(n);
-        result = ec;
+        auto const [failed] = co_await socket_.async_wait(tcp_socket::wait_write, use_result);
+        result = failed;
+        if (!result)
+            write_now(out, result);
     }
     unlimited();
     if (resume_watch && waiting_ != nullptr)
@@ -119,8 +132,7 @@ void client_stream::stop_watching() noexcept {
         unlimited();
     if (watching_) {
         watching_ = false;
-        error_code ignored;
-        socket_.cancel(ignored);
+        socket_.cancel();
     }
     waiting_ = nullptr;
     listener_ = nullptr;
@@ -132,12 +144,12 @@ void client_stream::on_deadline() {
         return start_watch();
     }
     expired_ = true;
-    error_code ignored;
-    socket_.cancel(ignored);
+    socket_.cancel();
 }
 
 void client_stream::start_watch() {
     watching_ = true;
+    socket_.quiet(); // what was read exactly may have left it in doubt whether there is more
     socket_.async_wait(tcp_socket::wait_read, [this, owner = owner_.lock()](error_code ec) {
         if (ec || !watching_)
             return;
@@ -150,9 +162,8 @@ void client_stream::start_watch() {
             return;
         }
         gone_ = true;
-        error_code ignored;
         if (waiting_ != nullptr)
-            waiting_->cancel(ignored);
+            waiting_->cancel();
         if (listener_ != nullptr)
             listener_->on_client_left();
     });

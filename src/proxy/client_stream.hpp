@@ -3,6 +3,7 @@
 #include "proxy/deadline_wheel.hpp"
 #include "proxy/io.hpp"
 #include "proxy/read_buffer.hpp"
+#include "proxy/tcp_socket.hpp"
 #include "proxy/tls.hpp"
 
 #include <cstdint>
@@ -16,8 +17,9 @@ namespace weir::proxy {
 /// Thread safety: distinct objects: safe; shared objects: unsafe.
 class client_stream final : public deadline_wheel::entry {
 public:
-    client_stream(tcp_socket socket, deadline_wheel& wheel, std::chrono::nanoseconds write_timeout) noexcept
-        : socket_(std::move(socket))
+    /// Takes a connected descriptor.
+    client_stream(poller& by, int descriptor, deadline_wheel& wheel, std::chrono::nanoseconds write_timeout) noexcept
+        : socket_(by, descriptor)
         , wheel_(wheel)
         , write_timeout_(write_timeout) {}
 

@@ -43,9 +43,9 @@ asio::ip::address unmapped(asio::ip::address const& address) {
 
 } // namespace
 
-connection::connection(worker_parts& parts, tcp_socket socket, tcp::endpoint const& peer)
+connection::connection(worker_parts& parts, int descriptor, tcp::endpoint const& peer)
     : services_(parts.now)
-    , client_(std::move(socket), parts.wheel, services_->config.http.write_timeout)
+    , client_(parts.sockets, descriptor, parts.wheel, services_->config.http.write_timeout)
     , peer_text_(unmapped(peer.address()).to_string())
     , parts_(parts)
     , peer_(unmapped(peer.address())) {}
@@ -82,11 +82,10 @@ void connection::drain() {
 }
 
 void connection::abort() noexcept {
-    error_code ignored;
     client_.set_gone();
-    client_.socket().close(ignored);
+    client_.socket().close();
     if (exchange_ && exchange_->upstream)
-        exchange_->upstream->socket.close(ignored);
+        exchange_->upstream->socket.close();
 }
 
 void connection::begin_exchange() {
@@ -276,8 +275,7 @@ awaitable<bool> connection::refuse(verdict why, bool keep_alive) {
 }
 
 awaitable<void> connection::linger() {
-    error_code ec;
-    client_.socket().shutdown(tcp_socket::shutdown_send, ec);
+    client_.socket().shutdown(tcp_socket::shutdown_send);
     client_.limit(linger_for);
     for (auto const start = client_.received(); client_.received() - start < linger_bytes;) {
         client_.in.consume(client_.in.view().size());

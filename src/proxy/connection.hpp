@@ -21,7 +21,7 @@ namespace weir::proxy {
 class connection : public std::enable_shared_from_this<connection>,
                    public boost::intrusive::list_base_hook<boost::intrusive::link_mode<boost::intrusive::auto_unlink>> {
 public:
-    connection(worker_parts& parts, tcp_socket socket, tcp::endpoint const& peer);
+    connection(worker_parts& parts, int descriptor, tcp::endpoint const& peer);
     connection(connection const&) = delete;
     connection& operator=(connection const&) = delete;
     virtual ~connection() = default;

@@ -250,9 +250,8 @@ awaitable<bool> forwarder::read_piece(std::string_view& data) {
 
 void forwarder::break_off(forward_outcome why) {
     broken_off_ = why;
-    error_code ignored;
     if (x_.upstream)
-        x_.upstream->socket.cancel(ignored);
+        x_.upstream->socket.cancel();
 }
 
 awaitable<error_code> forwarder::write_up_secure(gather_list& out) {
@@ -280,8 +279,7 @@ awaitable<error_code> forwarder::write_up(gather_list& out) {
         if (out.empty())
             break;
         services_.wheel.expires_after(*x_.upstream, settings().idle_timeout);
-        auto [failed, n] = co_await socket.async_write_some(out.buffers(), use_result);
-        out.consume(n);
+        auto const [failed] = co_await socket.async_wait(tcp_socket::wait_write, use_result);
         if (failed)
             co_return failed;
     }

@@ -194,7 +194,6 @@ private:
     std::array<char, 24> down_chunk_;
     std::size_t down_begin_ = 0;
     std::size_t down_end_ = 0;
-    std::size_t burst_ = 0;
     bool head_received_ = false;
     bool nothing_sent_ = false;
     /// The client has left, and the answer is taken down for whoever asks again.

@@ -15,9 +15,6 @@ namespace {
 using http::body_framing;
 using beast_field = boost::beast::http::field;
 
-/// How many blocks in a row are moved without a turn of the loop for the others.
-constexpr std::size_t max_burst = 16;
-
 /// Each renews the time to wait for the final answer.
 constexpr unsigned max_interim = 100;
 
@@ -35,9 +32,8 @@ awaitable<forward_outcome> forwarder::download_and_stop_upload() {
     auto const outcome = co_await download();
     stop_upload_ = true;
     if (uploading_) {
-        error_code ignored;
-        client_.socket().cancel(ignored);
-        x_.upstream->socket.cancel(ignored);
+        client_.socket().cancel();
+        x_.upstream->socket.cancel();
     }
     co_return outcome;
 }
@@ -247,7 +243,7 @@ awaitable<forward_outcome> forwarder::relay_switch() {
         co_return forward_outcome{};
     }
     // Neither side may take what was broken off for what has ended.
-    close_with_reset(x_.upstream->socket);
+    x_.upstream->socket.close_with_reset();
     if (end == tunnel_end::client_broke_off && !x_.lock_lost())
         co_return forward_outcome{result::gone, x_.status, client_closed_text, {}};
     if (end == tunnel_end::idle) {
@@ -301,24 +297,22 @@ awaitable<error_code> forwarder::read_down(std::chrono::nanoseconds timeout) {
         co_return asio::error::operation_aborted;
     if (x_.upstream->tls) [[unlikely]]
         co_return co_await read_down_secure(timeout);
-    // A full block means that there is more: then it is worth asking before waiting.
-    if (burst_ != 0 && burst_ < max_burst) {
+    bool const limited = !uploading_ || head_received_;
+    for (;;) {
         error_code ec;
         auto const n = socket.read_some(room, ec);
         if (ec != asio::error::would_block) {
-            burst_ = n == room.size() ? burst_ + 1 : 0;
+            if (n != 0 && x_.first_byte == boot_clock::time_point{})
+                x_.first_byte = boot_clock::now();
             down_end_ += n;
             co_return ec;
         }
+        if (limited)
+            services_.wheel.expires_after(*x_.upstream, timeout);
+        auto const [failed] = co_await socket.async_wait(tcp_socket::wait_read, use_result);
+        if (failed)
+            co_return failed;
     }
-    if (!uploading_ || head_received_)
-        services_.wheel.expires_after(*x_.upstream, timeout);
-    auto [ec, n] = co_await socket.async_read_some(room, use_result);
-    burst_ = n == room.size() ? 1 : 0;
-    if (n != 0 && x_.first_byte == boot_clock::time_point{})
-        x_.first_byte = boot_clock::now();
-    down_end_ += n;
-    co_return ec;
 }
 
 awaitable<error_code> forwarder::read_down_secure(std::chrono::nanoseconds timeout) {

@@ -66,8 +66,10 @@ private:
                     co_return false;
                 continue;
             }
-            auto const [ec, n] = co_await connection->socket.async_write_some(out.buffers(), use_result);
-            out.consume(n);
+            error_code ec;
+            out.consume(connection->socket.write_some(out.buffers(), ec));
+            if (ec == asio::error::would_block)
+                std::tie(ec) = co_await connection->socket.async_wait(tcp_socket::wait_write, use_result);
             if (ec)
                 co_return false;
         }
@@ -85,7 +87,9 @@ private:
             if (connection.tls)
                 ec = co_await read_secure(connection.socket, *connection.tls, room, n);
             else
-                std::tie(ec, n) = co_await connection.socket.async_read_some(room, use_result);
+                n = connection.socket.read_some(room, ec);
+            if (ec == asio::error::would_block)
+                std::tie(ec) = co_await connection.socket.async_wait(tcp_socket::wait_read, use_result);
             size += n;
             if (ec)
                 break;

@@ -5,11 +5,9 @@
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/basic_socket_acceptor.hpp>
-#include <boost/asio/basic_stream_socket.hpp>
 #include <boost/asio/buffer.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
-#include <boost/asio/socket_base.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/system/error_code.hpp>
 
@@ -27,19 +25,10 @@ using executor = asio::io_context::executor_type;
 template <class T = void>
 using awaitable = asio::awaitable<T, executor>;
 using tcp = asio::ip::tcp;
-using tcp_socket = asio::basic_stream_socket<tcp, executor>;
 using tcp_acceptor = asio::basic_socket_acceptor<tcp, executor>;
 
 /// The completion token of every operation: `auto [ec, n] = co_await ...`, no exception on the data path.
 inline constexpr asio::as_tuple_t<asio::use_awaitable_t<executor>> use_result{};
-
-/// Closes so that the peer sees a reset: what was broken off must not be taken for what has ended. (Asio takes the
-/// option back from a socket that its destructor closes.)
-inline void close_with_reset(tcp_socket& socket) noexcept {
-    error_code ignored;
-    socket.set_option(asio::socket_base::linger(true, 0), ignored);
-    socket.close(ignored);
-}
 
 /// Slices to be written in one system call; what a partial write left stays in place.
 class gather_list {

@@ -23,9 +23,8 @@ void lock_hold::on_lost(upstream_handle& call) noexcept {
     if (!call)
         return;
     // Not closed: TLS still knows the descriptor by its number. The upstream is told at once, whoever is waited for.
-    error_code ignored;
-    call->socket.shutdown(tcp_socket::shutdown_both, ignored);
-    call->socket.cancel(ignored);
+    call->socket.shutdown(tcp_socket::shutdown_both);
+    call->socket.cancel();
 }
 
 } // namespace weir::proxy

@@ -224,7 +224,7 @@ awaitable<bool> proxied_connection::conclude(forwarder& way, forward_outcome out
         unread_ = false;
         cut_ = true;
         if (x.request.version == 10 || x.switched)
-            close_with_reset(client_.socket()); // its end of the connection is the end of the body: only a reset tells
+            client_.socket().close_with_reset(); // its end of the connection is the end of the body: only a reset tells
         break;
     case result::gone:
     case result::stale:

@@ -62,6 +62,7 @@ struct worker_parts {
 
     access_log log;
     deadline_wheel wheel{boot_clock::now()};
+    poller sockets;
     buffer_pool blocks{64};
     id_source ids;
     /// The present second as an IMF-fixdate.

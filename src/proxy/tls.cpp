@@ -109,7 +109,7 @@ tls_context::tls_context(config::client_tls const& how) {
 tls_session::tls_session(tls_context const& how, tcp_socket& socket, int (*shake)(SSL*))
     : ssl_(SSL_new(how.native()))
     , shake_(shake) {
-    if (!ssl_ || SSL_set_fd(ssl_.get(), static_cast<int>(socket.native_handle())) != 1)
+    if (!ssl_ || SSL_set_fd(ssl_.get(), socket.native_handle()) != 1)
         throw std::bad_alloc();
 }
 
@@ -190,6 +190,7 @@ std::string tls_session::explain() const {
 
 awaitable<error_code> wait_for(tcp_socket& socket, tls_session::next for_what) {
     auto const what = for_what == tls_session::next::wait_read ? tcp_socket::wait_read : tcp_socket::wait_write;
+    socket.blocked(what);
     auto const [ec] = co_await socket.async_wait(what, use_result);
     co_return ec;
 }

@@ -1,7 +1,7 @@
 #pragma once
 
 #include "config/config.hpp"
-#include "proxy/io.hpp"
+#include "proxy/tcp_socket.hpp"
 
 #include <openssl/ssl.h>
 

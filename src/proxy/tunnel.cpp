@@ -104,7 +104,12 @@ awaitable<bool> tunnel::write(side& to, std::string_view data) {
 
 /// False: the tunnel is over.
 awaitable<bool> tunnel::wait(side& for_what, tls_session::next what) {
-    auto const ec = co_await wait_for(for_what.socket, what);
+    error_code ec;
+    if (for_what.tls)
+        ec = co_await wait_for(for_what.socket, what);
+    else
+        std::tie(ec) = co_await for_what.socket.async_wait(
+            what == tls_session::next::wait_read ? tcp_socket::wait_read : tcp_socket::wait_write, use_result);
     if (ec)
         stop(for_what.broken);
     co_return !over_;
@@ -122,15 +127,15 @@ tls_session::next tunnel::write_some(side& to, std::string_view data, std::size_
     if (to.tls)
         return to.tls->write(data, n);
     error_code ec;
-    n = to.socket.write_some(asio::buffer(data), ec);
+    asio::const_buffer const bytes{data.data(), data.size()};
+    n = to.socket.write_some({&bytes, 1}, ec);
     return meaning(ec, tls_session::next::wait_write);
 }
 
 void tunnel::end_writing(side& to) noexcept {
     if (to.tls)
         to.tls->say_goodbye();
-    error_code ignored; // who is gone already is found gone
-    to.socket.shutdown(tcp_socket::shutdown_send, ignored);
+    to.socket.shutdown(tcp_socket::shutdown_send); // who is gone already is found gone
 }
 
 void tunnel::stop(tunnel_end why) noexcept {
@@ -138,9 +143,8 @@ void tunnel::stop(tunnel_end why) noexcept {
         return;
     over_ = true;
     end_ = why;
-    error_code ignored;
-    client_.socket.cancel(ignored);
-    up_.socket.cancel(ignored);
+    client_.socket.cancel();
+    up_.socket.cancel();
 }
 
 } // namespace weir::proxy

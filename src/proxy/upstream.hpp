@@ -15,10 +15,10 @@ namespace weir::proxy {
 /// One worker's side of one upstream. Belongs to the worker's thread.
 struct upstream {
     /// All but the addresses must outlive it.
-    upstream(asio::io_context& io, deadline_wheel& wheel, config::upstream const& how,
+    upstream(asio::io_context& io, poller& sockets, deadline_wheel& wheel, config::upstream const& how,
              std::vector<address_list> addresses, tls_context_ptr tls, std::atomic<target_set> const& ill,
              metrics::upstream_block& block, std::uint64_t seed, std::size_t max_idle)
-        : pool(io, wheel, how, std::move(addresses), std::move(tls), max_idle)
+        : pool(io, sockets, wheel, how, std::move(addresses), std::move(tls), max_idle)
         , balance(how, ill, seed)
         , retries({how.retries.budget})
         , counts(block) {}

@@ -4,10 +4,7 @@
 
 #include <boost/asio/ip/address.hpp>
 
-#include <sys/socket.h>
-
 #include <algorithm>
-#include <cerrno>
 #include <string>
 
 namespace weir::proxy {
@@ -27,13 +24,6 @@ address_list to_addresses(Results const& results) {
     return list;
 }
 
-/// Neither closed nor talking out of turn. Only for idle connections.
-bool is_quiet(tcp_socket& socket) noexcept {
-    char byte = 0;
-    auto const n = ::recv(socket.native_handle(), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
-    return n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK);
-}
-
 } // namespace
 
 address_list resolve_now(config::target const& t, error_code& ec) {
@@ -46,13 +36,14 @@ void upstream_connection::on_deadline() {
     if (idle_)
         return pool_.drop_idle(*this); // destroys this
     expired = true;
-    error_code ignored;
-    socket.cancel(ignored);
+    socket.cancel();
 }
 
-upstream_pool::upstream_pool(asio::io_context& io, deadline_wheel& wheel, config::upstream const& settings,
-                             std::vector<address_list> addresses, tls_context_ptr tls, std::size_t max_idle)
+upstream_pool::upstream_pool(asio::io_context& io, poller& sockets, deadline_wheel& wheel,
+                             config::upstream const& settings, std::vector<address_list> addresses, tls_context_ptr tls,
+                             std::size_t max_idle)
     : io_(io)
+    , sockets_(sockets)
     , wheel_(wheel)
     , settings_(settings)
     , resolver_(io)
@@ -80,7 +71,7 @@ upstream_handle upstream_pool::take_idle(std::size_t target) {
         idle.pop_back();
         connection->idle_ = false;
         connection->never();
-        if (is_quiet(connection->socket))
+        if (connection->socket.quiet())
             return connection;
     }
     return nullptr;
@@ -112,13 +103,12 @@ awaitable<connect_failure> upstream_pool::try_addresses(std::size_t target, upst
     auto const addresses = state.addresses;
     auto why = connect_failure::unresolved;
     for (auto const& address : addresses) {
-        into = std::make_unique<upstream_connection>(io_.get_executor(), *this, target);
+        into = std::make_unique<upstream_connection>(sockets_, *this, target);
         wheel_.expires_after(*into, settings_.connect_timeout);
-        auto [ec] = co_await into->socket.async_connect(address, use_result);
+        auto const ec = co_await into->socket.connect(address);
         into->never();
         if (!ec) {
-            into->socket.non_blocking(true, ec);
-            into->socket.set_option(tcp::no_delay(true), ec);
+            into->socket.no_delay();
             if (settings_.targets[target].tls)
                 co_return co_await shake_hands(*into);
             co_return connect_failure::none;

@@ -2,7 +2,7 @@
 
 #include "config/config.hpp"
 #include "proxy/deadline_wheel.hpp"
-#include "proxy/io.hpp"
+#include "proxy/tcp_socket.hpp"
 #include "proxy/tls.hpp"
 
 #include <boost/asio/basic_waitable_timer.hpp>
@@ -25,8 +25,8 @@ enum class connect_failure { none, unresolved, refused, timed_out, cancelled, ow
 /// idle in the pool, it closes the connection.
 class upstream_connection final : public deadline_wheel::entry {
 public:
-    upstream_connection(executor ex, upstream_pool& pool, std::size_t target) noexcept
-        : socket(ex)
+    upstream_connection(poller& sockets, upstream_pool& pool, std::size_t target) noexcept
+        : socket(sockets)
         , pool_(pool)
         , target_(target) {}
 
@@ -69,7 +69,7 @@ public:
 
     /// `settings` must outlive the pool; `addresses` has one list a target, empty for what is not resolved yet; of each
     /// target no more than `max_idle` connections are kept.
-    upstream_pool(asio::io_context& io, deadline_wheel& wheel, config::upstream const& settings,
+    upstream_pool(asio::io_context& io, poller& sockets, deadline_wheel& wheel, config::upstream const& settings,
                   std::vector<address_list> addresses, tls_context_ptr tls, std::size_t max_idle);
     upstream_pool(upstream_pool const&) = delete;
     upstream_pool& operator=(upstream_pool const&) = delete;
@@ -117,6 +117,7 @@ private:
     void drop_idle(upstream_connection& connection) noexcept;
 
     asio::io_context& io_;
+    poller& sockets_;
     deadline_wheel& wheel_;
     config::upstream const& settings_;
     asio::ip::basic_resolver<tcp, executor> resolver_;

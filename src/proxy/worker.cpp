@@ -8,8 +8,11 @@
 #include <boost/asio/detached.hpp>
 #include <boost/asio/post.hpp>
 
+#include <sys/socket.h>
+
 #include <algorithm>
 #include <array>
+#include <cerrno>
 #include <ctime>
 
 namespace weir::proxy {
@@ -24,6 +27,9 @@ std::string_view text_of(std::exception_ptr const& failure) noexcept {
         return "unknown exception";
     }
 }
+
+/// Then others have their turn.
+constexpr unsigned accepted_in_a_row = 64;
 
 bool is_out_of_resources(error_code ec) noexcept {
     return ec == asio::error::no_descriptors || ec == asio::error::no_memory || ec == asio::error::no_buffer_space ||
@@ -54,6 +60,7 @@ worker::worker(std::shared_ptr<edition const> e, shared_parts const& shared, std
     , io_(BOOST_ASIO_CONCURRENCY_HINT_UNSAFE_IO)
     , redis_metrics_(e->counters->worker(index).redis, worker_scripts(), log_)
     , tick_(io_) {
+    parts_.sockets.start(io_);
     auto const& config = *e->config;
     if (config.needs_redis())
         start_redis(config, shared.redis);
@@ -124,8 +131,8 @@ services_ptr worker::make_services(std::shared_ptr<edition const> e) {
     auto const max_idle = std::max<std::size_t>(limit_->idle_per_worker() / std::max<std::size_t>(targets, 1), 1);
     for (std::size_t i = 0; i < config.upstreams.size(); ++i) {
         auto& each = *made->upstreams.emplace_back(std::make_unique<upstream>(
-            io_, parts_.wheel, config.upstreams[i], made->whole->addresses[i], made->whole->to_upstreams[i],
-            made->whole->ill[i], counts.upstreams[i], parts_.ids.random(), max_idle));
+            io_, parts_.sockets, parts_.wheel, config.upstreams[i], made->whole->addresses[i],
+            made->whole->to_upstreams[i], made->whole->ill[i], counts.upstreams[i], parts_.ids.random(), max_idle));
         if (auto const c = plan.of_upstream[i])
             each.circuit = circuits_->get(plan, *c, counts);
         for (auto const c : plan.of_targets[i])
@@ -148,10 +155,14 @@ services_ptr worker::make_services(std::shared_ptr<edition const> e) {
     return made;
 }
 
-worker::~worker() { parts_.now.reset(); }
+worker::~worker() {
+    parts_.sockets.stop();
+    parts_.now.reset();
+}
 
 void worker::listen(tcp::acceptor::protocol_type protocol, int listening_socket, door what, std::size_t index) {
     entrances_.push_back({tcp_acceptor{io_, protocol, listening_socket}, what, index});
+    entrances_.back().acceptor.non_blocking(true);
 }
 
 void worker::run() {
@@ -194,13 +205,7 @@ void worker::close_acceptors() {
     for (auto& each : entrances_) {
         auto& acceptor = each.acceptor;
         // Clients whose connection the kernel has accepted already are served, not reset.
-        acceptor.non_blocking(true, ec);
-        while (!ec) {
-            tcp::endpoint peer;
-            tcp_socket socket(io_);
-            acceptor.accept(socket, peer, ec);
-            if (!ec)
-                open(std::move(socket), peer, each);
+        while (acceptor.is_open() && !accept_some(each)) {
         }
         acceptor.close(ec);
     }
@@ -214,12 +219,10 @@ void worker::abort_connections() {
 
 awaitable<void> worker::accept_loop(entrance& from) {
     while (from.acceptor.is_open()) {
-        tcp::endpoint peer;
-        tcp_socket socket(io_);
-        auto [ec] = co_await from.acceptor.async_accept(socket, peer, use_result);
-        if (!ec) {
-            open(std::move(socket), peer, from);
-        } else if (is_out_of_resources(ec)) {
+        auto [ec] = co_await from.acceptor.async_wait(tcp_acceptor::wait_read, use_result);
+        if (!ec)
+            ec = accept_some(from);
+        if (is_out_of_resources(ec)) {
             log_(log_level::error, "cannot accept connections: " + ec.message() + ": raise the limit of open files");
             for (auto& each : parts_.now->upstreams)
                 each->pool.clear();
@@ -229,20 +232,30 @@ awaitable<void> worker::accept_loop(entrance& from) {
     }
 }
 
-void worker::open(tcp_socket socket, tcp::endpoint const& peer, entrance const& by) {
+error_code worker::accept_some(entrance& from) {
+    for (unsigned n = 0; n < accepted_in_a_row; ++n) {
+        tcp::endpoint peer;
+        auto size = static_cast<socklen_t>(peer.capacity());
+        auto const made = ::accept4(from.acceptor.native_handle(), peer.data(), &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        if (made < 0)
+            return {errno, boost::system::system_category()};
+        peer.resize(size);
+        open(made, peer, from);
+    }
+    return {};
+}
+
+void worker::open(int descriptor, tcp::endpoint const& peer, entrance const& by) {
     if (!limit_->enter()) {
         log_(log_level::warning, "as many connections are open as can be served, " + std::to_string(limit_->most()) +
                                      ": refusing more: raise the limit of open files");
-        return close_with_reset(socket);
+        return tcp_socket(parts_.sockets, descriptor).close_with_reset();
     }
-    error_code ec;
-    socket.non_blocking(true, ec);
-    socket.set_option(tcp::no_delay(true), ec);
     std::shared_ptr<connection> made;
     if (by.what == door::decision)
-        made = std::make_shared<service::service_connection>(parts_, std::move(socket), peer);
+        made = std::make_shared<service::service_connection>(parts_, descriptor, peer);
     else
-        made = std::make_shared<proxied_connection>(parts_, std::move(socket), peer);
+        made = std::make_shared<proxied_connection>(parts_, descriptor, peer);
     if (by.what == door::proxy)
         if (auto const& tls = parts_.now->whole->listeners[by.index])
             made->secure(tls);

@@ -74,7 +74,9 @@ private:
 
     awaitable<void> accept_loop(entrance& from);
     awaitable<void> tick_loop();
-    void open(tcp_socket socket, tcp::endpoint const& peer, entrance const& by);
+    /// Accepts what has come, so that others have their turn between; why there is no more.
+    error_code accept_some(entrance& from);
+    void open(int descriptor, tcp::endpoint const& peer, entrance const& by);
     void close_acceptors();
     void abort_connections();
     void update_date();
