@@ -302,6 +302,8 @@ awaitable<error_code> forwarder::read_down(std::chrono::nanoseconds timeout) {
         error_code ec;
         auto const n = socket.read_some(room, ec);
         if (ec != asio::error::would_block) {
+            if (limited)
+                x_.upstream->never(); // how long the client takes is no fault of the upstream
             if (n != 0 && x_.first_byte == boot_clock::time_point{})
                 x_.first_byte = boot_clock::now();
             down_end_ += n;

@@ -16,6 +16,17 @@ namespace {
 
 error_code last_error() noexcept { return {errno, boost::system::system_category()}; }
 
+ssize_t send_to(int descriptor, std::span<asio::const_buffer const> from) noexcept {
+    if (from.size() == 1)
+        return ::send(descriptor, from.front().data(), from.front().size(), MSG_NOSIGNAL);
+    std::array<iovec, gather_list::capacity> parts;
+    msghdr message{};
+    message.msg_iov = parts.data();
+    for (auto const& each : from)
+        parts[message.msg_iovlen++] = {const_cast<void*>(each.data()), each.size()};
+    return ::sendmsg(descriptor, &message, MSG_NOSIGNAL);
+}
+
 bool is_blocked(int error) noexcept { return error == EAGAIN || error == EWOULDBLOCK; }
 
 } // namespace
@@ -92,17 +103,10 @@ std::size_t tcp_socket::read_some(asio::mutable_buffer to, error_code& ec) noexc
 }
 
 std::size_t tcp_socket::write_some(std::span<asio::const_buffer const> from, error_code& ec) noexcept {
-    std::array<iovec, gather_list::capacity> parts;
-    msghdr message{};
-    message.msg_iov = parts.data();
-    std::size_t size = 0;
-    for (auto const& each : from) {
-        parts[message.msg_iovlen++] = {const_cast<void*>(each.data()), each.size()};
-        size += each.size();
-    }
+    auto const size = asio::buffer_size(from);
     ssize_t n;
     do
-        n = ::sendmsg(descriptor_, &message, MSG_NOSIGNAL);
+        n = send_to(descriptor_, from);
     while (n < 0 && errno == EINTR);
     ec.clear();
     if (n >= 0) {

@@ -139,6 +139,19 @@ TEST_F(proxy_timeouts, neither_touches_an_answer_that_has_begun) {
     EXPECT_EQ(answer.body.size(), 36u);
 }
 
+TEST_F(proxy_timeouts, a_client_that_takes_its_time_is_no_silence_of_the_upstream) {
+    std::string const body(30'000'000, 'x'); // more than lies between the two
+    upstream up(upstream::always(body));
+    auto c = proxy_config(up.port());
+    c.upstreams.front().idle_timeout = milliseconds{200};
+    running_proxy const proxy(c);
+    auto client = proxy.connect();
+    client.send("GET / HTTP/1.1\r\nHost: weir.test\r\n\r\n");
+    client.read_until("\r\n\r\n");
+    std::this_thread::sleep_for(milliseconds{600}); // longer than that is what it is about
+    EXPECT_EQ(client.read_raw(body.size()), body);
+}
+
 TEST_F(proxy_timeouts, an_upstream_that_accepts_no_connection_is_504_by_the_time_of_the_attempt) {
     // A listening socket whose queue is full: the connections of the kernel's that nobody accepts.
     boost::asio::io_context io;
