@@ -58,8 +58,20 @@ public:
         return {};
     }
 
-    /// The same, with a trip to Redis where a half-open circuit wants a lease. Completes `void(error_code, permit)`.
-    /// Errors: `errc::circuit_open`. Cancellation: all types, while it waits for Redis: `errc::cancelled`.
+    /// The call of a permit that was detached, by whichever instance of the fleet, ended so, after `took`. `error`, of
+    /// a failure, appears in "why it tripped". Returns false, and changes nothing, where the permit belongs to another
+    /// life of the circuit: the fleet's state has changed since, or that of the instance alone which gave it. Who
+    /// brings a result twice is to be told so by the caller; only that of a fleet's probe counts once in any case.
+    bool record(detached_permit const& of, outcome what, std::chrono::nanoseconds took, std::string_view error = {}) {
+        return record(of, what, took, boot_clock::now(), error);
+    }
+    bool record(detached_permit const& of, outcome what, std::chrono::nanoseconds took, time_point now,
+                std::string_view error) {
+        return of && circuit_->record(of, what, took, now, error);
+    }
+
+    /// As `try_acquire`, with a trip to Redis where a half-open circuit wants a lease. Completes `void(error_code,
+    /// permit)`. Errors: `errc::circuit_open`. Cancellation: all types, while it waits for Redis: `errc::cancelled`.
     template <BOOST_ASIO_COMPLETION_TOKEN_FOR(void(error_code, permit)) Token>
     auto async_acquire(Token&& token) {
         return asio::async_initiate<Token, void(error_code, permit)>(

@@ -25,6 +25,24 @@ struct ticket {
     explicit operator bool() const noexcept { return generation != 0; }
 };
 
+/// A ticket that has left its instance, so that any instance of the fleet can be told what came of the call. Plain
+/// values, to be written down as one likes.
+struct detached_permit {
+    /// The circuit that gave it, of all instances: a number chosen at random.
+    std::uint64_t origin = 0;
+    /// As of its ticket; 0: there is none.
+    std::uint64_t generation = 0;
+    std::uint64_t lease = 0;
+    /// The fleet's, as it was known there; 0: unknown.
+    std::uint64_t epoch = 0;
+    state granted_in = state::closed;
+    /// Whether that state was the fleet's.
+    bool fleet = false;
+
+    explicit operator bool() const noexcept { return generation != 0; }
+    friend bool operator==(detached_permit const&, detached_permit const&) = default;
+};
+
 /// A fleet's circuit, as Redis told it.
 struct fleet_view {
     /// Grows with each change; 0: nothing was ever told.
@@ -113,6 +131,15 @@ public:
     /// The call of the ticket has no result, or was not made.
     WEIR_DECL void release(ticket const& of) noexcept;
 
+    /// The ticket for other instances; `origin` is the owner's to set. Nothing where the circuit has changed since it
+    /// was given. Its result goes to `record` of any instance.
+    WEIR_DECL detached_permit detach(ticket const& of) const noexcept;
+    /// The call of a permit ended so. `own`: this very core has detached it, which makes the generation count; else it
+    /// belongs here by the fleet's epoch and the state. Returns false where it belongs to another life of the circuit,
+    /// and then changes nothing. A probe's is kept where its epoch is not known here yet, and `awaits_news` then holds.
+    WEIR_DECL bool record(detached_permit const& of, bool own, outcome what, std::chrono::nanoseconds took,
+                          time_point now) noexcept;
+
     /// Does what is due by itself. To be called at `next_deadline`, earlier or later does no harm.
     WEIR_DECL void on_time(time_point now) noexcept;
     /// `time_point::max()`: nothing is due by itself.
@@ -170,6 +197,8 @@ public:
     bool has_changes() const noexcept { return change_count_ != 0; }
     /// The oldest change not yet taken; nothing where there is none.
     WEIR_DECL std::optional<change> next_change() noexcept;
+    /// Whether results of probes were brought whose epoch Redis has not told here yet.
+    bool awaits_news() const noexcept { return !early_results_.empty(); }
     bool has_probe_results() const noexcept { return !probe_results_.empty(); }
     WEIR_DECL std::optional<probe_result> next_probe_result() noexcept;
 
@@ -206,6 +235,9 @@ private:
 
     WEIR_DECL ticket acquire_slowly(time_point now) noexcept;
     WEIR_DECL void record_slowly(ticket const& of, bool failed, bool slow, bool own_side, time_point now) noexcept;
+    WEIR_DECL bool is_of_this_life(detached_permit const& of) const noexcept;
+    WEIR_DECL bool keep_for_later(detached_permit const& of, outcome what, bool slow) noexcept;
+    WEIR_DECL void take_early_results() noexcept;
     WEIR_DECL void note_threshold(reason why) noexcept;
     WEIR_DECL void trip(time_point now) noexcept;
     WEIR_DECL void open(reason why, time_point now) noexcept;
@@ -250,6 +282,7 @@ private:
     settings how_;
     std::array<change, 8> changes_;
     std::vector<probe_result> probe_results_;
+    std::vector<probe_result> early_results_;
 };
 
 /// `when + wait`, or the end of time where that is later.

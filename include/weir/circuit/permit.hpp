@@ -44,7 +44,8 @@ public:
     circuit_state(executor_type executor, std::string name, settings how, member_options options, std::uint64_t seed)
         : executor_(std::move(executor))
         , name_(std::move(name))
-        , member_(std::move(how), options, seed) {}
+        , origin_(seed)
+        , member_(std::move(how), options, weir::circuit::detail::next_random(seed)) {}
     circuit_state(circuit_state const&) = delete;
     circuit_state& operator=(circuit_state const&) = delete;
     virtual ~circuit_state() = default;
@@ -75,6 +76,24 @@ public:
             attend(boot_clock::now());
     }
 
+    detached_permit detach(ticket const& of) noexcept {
+        auto result = breaker().detach(of);
+        result.origin = origin_;
+        return result;
+    }
+    bool record(detached_permit const& of, outcome what, std::chrono::nanoseconds took, time_point now,
+                std::string_view error) {
+        if (!breaker().record(of, of.origin == origin_, what, took, now))
+            return false;
+        if (what == outcome::failure && !error.empty())
+            member_.note_error(error);
+        if (breaker().awaits_news())
+            member_.missed();
+        if (breaker().has_changes() || member_.restless())
+            attend(now);
+        return true;
+    }
+
     /// Tells of changes, and says to Redis what is to be said. Never throws.
     virtual void attend(time_point now) noexcept = 0;
     /// Completes `who` when Redis has answered, or what it said makes waiting vain. Precondition: `want_lease` agreed.
@@ -86,6 +105,7 @@ public:
 protected:
     executor_type const executor_;
     std::string const name_;
+    std::uint64_t const origin_;
     member member_;
     transition_counts transitions_{};
 };
@@ -141,6 +161,14 @@ public:
     void release() noexcept {
         if (auto const of = std::exchange(ticket_, {}))
             circuit_->release(of);
+    }
+
+    /// Gives the leave out of hand: its result goes to `breaker::record`, of this or any other instance of the fleet.
+    /// Nothing where there is no leave, or the circuit has changed since it was given. A probe of the fleet of which
+    /// nothing is heard is free again by its `probe_timeout`, one of this instance alone by its `half_open_for`.
+    detached_permit detach() noexcept {
+        auto const of = std::exchange(ticket_, {});
+        return of ? circuit_->detach(of) : detached_permit{};
     }
 
 private:

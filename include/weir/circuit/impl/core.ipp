@@ -25,6 +25,7 @@ WEIR_DECL core::core(settings how, std::uint64_t seed)
     , seed_(seed)
     , how_(detail::validated(std::move(how))) {
     probe_results_.reserve(how_.half_open_calls);
+    early_results_.reserve(how_.half_open_calls);
 }
 
 // ---- calls
@@ -93,6 +94,59 @@ WEIR_DECL ticket core::claim(std::uint64_t epoch, std::uint64_t lease) noexcept 
         return {generation_, lease};
     probe_results_.push_back({epoch, lease});
     return {};
+}
+
+// ---- permits that have left
+
+WEIR_DECL detached_permit core::detach(ticket const& of) const noexcept {
+    if (of.generation != generation_)
+        return {};
+    return {0, of.generation, of.lease, epoch_, visible_, fleet()};
+}
+
+WEIR_DECL bool core::record(detached_permit const& of, bool own, outcome what, std::chrono::nanoseconds took,
+                            time_point now) noexcept {
+    if (of.lease != 0 && attached_ && of.epoch > epoch_)
+        return keep_for_later(of, what, took > slow_after_);
+    bool const belongs = own && of.generation == generation_ ? true
+                         : own && of.lease == 0              ? false
+                                                             : is_of_this_life(of);
+    if (belongs)
+        record(ticket{generation_, of.lease}, what, took, now);
+    return belongs;
+}
+
+/// Where it comes from another instance, or from this one before it lost Redis and found it again.
+WEIR_DECL bool core::is_of_this_life(detached_permit const& of) const noexcept {
+    if (of.lease != 0)
+        return of.epoch == epoch_ && fleet() && visible_ == state::half_open && fleet_.share == 0;
+    // A new circuit has no epoch until the first report, of which the others hear by and by.
+    bool const new_here = generation_ == 1 && (of.epoch == 0 || epoch_ == 0);
+    if (of.epoch != epoch_ && !new_here)
+        return false;
+    if (of.granted_in != visible_)
+        return false;
+    // A half-open circuit of an instance alone counts its own probes.
+    return visible_ != state::half_open || (of.fleet && fleet() && fleet_.share > 0);
+}
+
+WEIR_DECL bool core::keep_for_later(detached_permit const& of, outcome what, bool slow) noexcept {
+    if (early_results_.size() == how_.half_open_calls)
+        return false;
+    bool const judged = what == outcome::success || what == outcome::failure;
+    early_results_.push_back({of.epoch, of.lease, judged, what == outcome::failure, slow});
+    return true;
+}
+
+WEIR_DECL void core::take_early_results() noexcept {
+    if (early_results_.empty())
+        return;
+    bool const probes = fleet_.now == state::half_open && fleet_.share == 0;
+    std::erase_if(early_results_, [&](probe_result const& each) {
+        if (probes && each.epoch == epoch_)
+            probe_results_.push_back(each);
+        return each.epoch <= epoch_;
+    });
 }
 
 WEIR_DECL void core::note_threshold(reason why) noexcept {
@@ -253,6 +307,7 @@ WEIR_DECL bool core::adopt(fleet_view const& told, time_point now) noexcept {
     epoch_ = told.epoch;
     fleet_ = {told.now, told.why, told.remaining.count() < 0 ? time_point::max() : later(now, told.remaining),
               told.share};
+    take_early_results();
     if (told.now != state::closed) {
         own_ = {};
         in_flight_ = 0;
@@ -284,6 +339,7 @@ WEIR_DECL void core::detach(time_point now) noexcept {
         step_began_ = now;
     }
     attached_ = false;
+    early_results_.clear();
     if (was_fleet)
         settle(reason::none);
 }

@@ -148,6 +148,10 @@ WEIR_DECL void member::adopt(fleet_view const& view, time_point now) {
 
 WEIR_DECL void member::note_error(std::string_view text) noexcept {
     last_error_size_ = std::min(text.size(), last_error_.size());
+    // Not through the middle of a character of UTF-8.
+    while (last_error_size_ < text.size() && last_error_size_ > 0 &&
+           (static_cast<unsigned char>(text[last_error_size_]) & 0xc0) == 0x80)
+        --last_error_size_;
     std::copy_n(text.data(), last_error_size_, last_error_.data());
 }
 
