@@ -90,6 +90,7 @@ WEIR_DECL void core::lend(std::uint64_t epoch, std::uint64_t lease, time_point u
 }
 
 WEIR_DECL ticket core::claim(std::uint64_t epoch, std::uint64_t lease) noexcept {
+    wants_lease_ = false; // who was refused before he waited has it
     if (fleet() && fleet_.now == state::half_open && fleet_.share == 0 && epoch == epoch_)
         return {generation_, lease};
     probe_results_.push_back({epoch, lease});
