@@ -58,7 +58,7 @@ public:
         if (asked.path.size() == 1)
             co_return co_await list(std::move(names));
         if (std::find(names.begin(), names.end(), asked.path[1]) == names.end())
-            co_return refused(404, "no upstream has a circuit that is called \"" + asked.path[1] + '"' +
+            co_return refused(404, "the configuration has no circuit that is called \"" + asked.path[1] + '"' +
                                        config::suggest_name(asked.path[1], {names.begin(), names.end()}));
         if (asked.path.size() == 2)
             co_return co_await show(asked.path[1]);

@@ -12,9 +12,10 @@ std::optional<std::size_t> config::find_limit(std::string_view name) const noexc
 }
 
 bool config::needs_redis() const noexcept {
-    return !limits.empty() || !locks.empty() || std::any_of(upstreams.begin(), upstreams.end(), [](upstream const& u) {
-        return u.circuit || u.target_circuit;
-    }) || std::any_of(routes.begin(), routes.end(), [](route const& r) { return r.idempotency || r.single_flight; });
+    return !limits.empty() || !locks.empty() || (decision && !circuits.empty()) ||
+           std::any_of(upstreams.begin(), upstreams.end(),
+                       [](upstream const& u) { return u.circuit || u.target_circuit; }) ||
+           std::any_of(routes.begin(), routes.end(), [](route const& r) { return r.idempotency || r.single_flight; });
 }
 
 } // namespace weir::config

@@ -68,7 +68,7 @@ void check_decision(config const& value, std::vector<issue>& issues) {
     if (open_to_network(address) && value.decision->token.empty())
         refuse("the decision service would be open to the network (" + format_endpoint(address) +
                "): set /decision/token, or listen on 127.0.0.1");
-    if (value.trusted_proxies.empty())
+    if (value.trusted_proxies.empty() && !value.routes.empty())
         issues.push_back({severity::warning, "/decision", 0, 0,
                           "no peer is in trusted_proxies, so that /authorize refuses everybody"});
 }
@@ -258,7 +258,7 @@ void check_limits(config const& value, std::vector<issue>& issues) {
         auto used = std::any_of(value.routes.begin(), value.routes.end(), [&](route const& r) {
             return std::find(r.limits.begin(), r.limits.end(), i) != r.limits.end();
         });
-        if (!used)
+        if (!used && !value.decision) // whose programs may ask for any
             issues.push_back({severity::warning, "/limits" + pointer_step(l.rule.name), 0, 0,
                               "no route uses this limit: it limits nothing here"});
     }
@@ -295,11 +295,13 @@ void check_unused_upstreams(config const& value, std::vector<issue>& issues) {
 }
 
 void check_circuits(config const& value, std::vector<issue>& issues) {
-    for (std::size_t i = 0; i < value.circuits.size(); ++i)
+    for (std::size_t i = 0; i < value.circuits.size() && !value.decision; ++i) // whose programs may ask for any
         if (std::none_of(value.upstreams.begin(), value.upstreams.end(),
                          [&](upstream const& u) { return u.circuit == i || u.target_circuit == i; }))
-            issues.push_back({severity::warning, "/circuits" + pointer_step(value.circuits[i].name), 0, 0,
-                              "no upstream has this circuit: it protects nothing here"});
+            issues.push_back(
+                {severity::warning, "/circuits" + pointer_step(value.circuits[i].name), 0, 0,
+                 "no upstream has this circuit, and without \"decision\" no program can ask for it: it protects "
+                 "nothing here"});
     for (auto const& u : value.upstreams)
         if (u.circuit && u.circuit == u.target_circuit)
             issues.push_back({severity::error, "/upstreams" + pointer_step(u.name) + "/target_circuit", 0, 0,

@@ -363,7 +363,7 @@ constexpr std::array document_fields{
     field<config>{"circuits", read_circuits},
     field<config>{"locks", read_locks},
     field<config>{"upstreams", read_upstreams},
-    field<config>{"routes", read_routes, presence::required},
+    field<config>{"routes", read_routes},
     field<config>{"http", [](reader& in, node const& v, config& out) { read_object(in, v, out.http, http_fields); }},
     field<config>{"rate_limit_headers", [](reader& in, node const& v,
                                            config& out) { set_parsed(in, v, out.headers, parse_rate_limit_headers); }},
@@ -384,9 +384,9 @@ constexpr std::array document_fields{
 } // namespace
 
 void read_document(reader& in, node const& root, config& out) {
-    // The decision service alone needs no proxy.
+    // The decision service alone needs no proxy, and no route for programs that ask by name.
     bool const serves = !find_member(root, "decision") || find_member(root, "listen");
-    for (std::string_view name : {"listen", "upstreams"})
+    for (std::string_view name : {"listen", "upstreams", "routes"})
         if (serves && root.is_object() && !find_member(root, name))
             in.error(root, missing(name));
     read_object(in, root, out, document_fields);

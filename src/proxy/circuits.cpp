@@ -12,6 +12,14 @@ circuit::registry_options registry_options_of(std::string key_prefix, metrics::h
     return how;
 }
 
+/// Whether it is only what the circuits of targets are like.
+bool is_of_targets_alone(config::config const& config, std::size_t circuit) {
+    auto const& all = config.upstreams;
+    return std::any_of(all.begin(), all.end(),
+                       [&](config::upstream const& u) { return u.target_circuit == circuit; }) &&
+           std::none_of(all.begin(), all.end(), [&](config::upstream const& u) { return u.circuit == circuit; });
+}
+
 } // namespace
 
 circuit_plan::circuit_plan(config::config const& config) {
@@ -26,14 +34,21 @@ circuit_plan::circuit_plan(config::config const& config) {
         for (auto const& target : upstream.targets)
             each.push_back(add(what.name + '@' + target.text, what.how));
     }
+    for (std::size_t i = 0; i < config.circuits.size() && config.decision; ++i)
+        if (!is_of_targets_alone(config, i))
+            add(config.circuits[i].name, config.circuits[i].how);
+}
+
+std::optional<std::size_t> circuit_plan::find(std::string_view name) const noexcept {
+    auto const found = std::find_if(all.begin(), all.end(), [&](entry const& e) { return e.name == name; });
+    return found == all.end() ? std::nullopt : std::optional(static_cast<std::size_t>(found - all.begin()));
 }
 
 std::size_t circuit_plan::add(std::string name, circuit::settings const& how) {
-    auto const known = std::find_if(all.begin(), all.end(), [&](entry const& e) { return e.name == name; });
-    auto const index = static_cast<std::size_t>(known - all.begin());
-    if (known == all.end())
-        all.push_back({std::move(name), how});
-    return index;
+    if (auto const known = find(name))
+        return *known;
+    all.push_back({std::move(name), how});
+    return all.size() - 1;
 }
 
 circuits::circuits(redis::client& redis, redis::subscriber& news, std::string key_prefix, metrics::worker_block& counts,

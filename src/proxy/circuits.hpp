@@ -11,13 +11,14 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace weir::proxy {
 
 /// The circuits that a configuration asks for: one for each upstream that names one, upstreams that name the same
-/// sharing it; and one for each target where that is asked for, called `NAME@HOST:PORT`. Their order is that of
-/// `metrics::names::circuits`.
+/// sharing it; one for each target where that is asked for, called `NAME@HOST:PORT`; and, where there is a decision
+/// service, those that no upstream has, for its programs. Their order is that of `metrics::names::circuits`.
 struct circuit_plan {
     struct entry {
         std::string name;
@@ -25,6 +26,9 @@ struct circuit_plan {
     };
 
     explicit circuit_plan(config::config const& config);
+
+    /// Index into `all`.
+    std::optional<std::size_t> find(std::string_view name) const noexcept;
 
     std::vector<entry> all;
     /// Index into `all`; one an upstream.

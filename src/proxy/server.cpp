@@ -1,6 +1,7 @@
 #include "proxy/server.hpp"
 
 #include "config/fixed_changes.hpp"
+#include "service/used_permits.hpp"
 
 #include <boost/asio/ip/address.hpp>
 #include <boost/asio/ip/v6_only.hpp>
@@ -126,6 +127,7 @@ server::server(std::shared_ptr<config::config const> config, server_options opti
         options_.log = [](log_level, std::string_view) {};
     shared_.redis = options_.redis;
     shared_.local = std::make_shared<local_engine>();
+    shared_.used_permits = std::make_shared<service::used_permits>();
     shared_.metrics = options_.metrics ? options_.metrics : make_registry(*edition_->config);
 }
 

@@ -25,6 +25,10 @@
 #include <string>
 #include <vector>
 
+namespace weir::service {
+class used_permits;
+}
+
 namespace weir::proxy {
 
 struct services;
@@ -124,6 +128,10 @@ struct services : boost::intrusive_ref_counter<services, boost::sp_adl_block::th
     std::optional<proxy::admission> admission;
     /// Of the worker; null where nobody can ask for any.
     lock::manager* locks = nullptr;
+    /// As many as `whole->circuits.all`, in their order, for programs that ask; none without a decision service.
+    std::vector<guard> circuits;
+    /// Of all workers.
+    std::shared_ptr<service::used_permits> used_permits;
     /// None where no lock is configured.
     std::optional<lock_gate> gate;
     /// None where no route has requests executed once.

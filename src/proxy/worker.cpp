@@ -56,6 +56,7 @@ worker::worker(std::shared_ptr<edition const> e, shared_parts const& shared, std
     , parts_(shared.access_log)
     , local_(shared.local)
     , limit_(shared.connections)
+    , used_permits_(shared.used_permits)
     // One thread runs the loop; others only post to it.
     , io_(BOOST_ASIO_CONCURRENCY_HINT_UNSAFE_IO)
     , redis_metrics_(e->counters->worker(index).redis, worker_scripts(), log_)
@@ -140,6 +141,9 @@ services_ptr worker::make_services(std::shared_ptr<edition const> e) {
     }
     if (limiter_ && !config.limits.empty())
         made->admission.emplace(config, *limiter_, counts, parts_.known.hot, parts_.wheel, parts_.ids);
+    for (std::size_t i = 0; i < plan.all.size() && config.decision; ++i)
+        made->circuits.push_back(circuits_->get(plan, i, counts));
+    made->used_permits = used_permits_;
     if (locks_)
         made->locks = &locks_->manager();
     if (locks_ && !config.locks.empty())

@@ -27,6 +27,7 @@ struct shared_parts {
     std::shared_ptr<metrics::registry> metrics;
     /// Set before the workers are made.
     std::shared_ptr<connection_limit> connections;
+    std::shared_ptr<service::used_permits> used_permits;
 };
 
 /// The scripts that a worker runs in Redis; their order is that of `metrics::names::scripts`.
@@ -94,6 +95,7 @@ private:
     worker_parts parts_;
     std::shared_ptr<local_engine> local_;
     std::shared_ptr<connection_limit> limit_;
+    std::shared_ptr<service::used_permits> used_permits_;
     boost::intrusive::list<connection, boost::intrusive::constant_time_size<false>> connections_;
     asio::io_context io_;
     std::deque<entrance> entrances_;

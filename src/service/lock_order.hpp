@@ -5,7 +5,6 @@
 #include <weir/lock/script.hpp>
 
 #include <chrono>
-#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -31,9 +30,5 @@ inline constexpr std::chrono::milliseconds longest_lock_wait{60'000};
 /// and in their range. What is wrong is appended to `issues`; then the result
 /// is unspecified.
 lock_order read_lock_order(std::string_view text, std::vector<body_issue>& issues);
-
-/// The name in the path of a request: percent-decoded; nothing where it is
-/// none, or empty.
-std::optional<std::string> read_lock_name(std::string_view path);
 
 } // namespace weir::service

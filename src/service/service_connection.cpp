@@ -1,10 +1,13 @@
 #include "service/service_connection.hpp"
 
+#include "config/values.hpp"
 #include "proxy/bearer.hpp"
 #include "proxy/collect_body.hpp"
+#include "service/circuit_desk.hpp"
 #include "service/lock_desk.hpp"
 #include "service/openapi.hpp"
 #include "service/original_request.hpp"
+#include "service/resource_name.hpp"
 
 #include <boost/beast/core/string.hpp>
 
@@ -25,8 +28,12 @@ bool is_json(std::string_view content_type) noexcept {
 }
 
 constexpr std::string_view not_known =
-    "known here: /authorize, /v1/check, /v1/reserve, /v1/extend, /v1/settle, /v1/locks/NAME, /openapi.json";
+    "known here: /authorize, /v1/check, /v1/reserve, /v1/extend, /v1/settle, /v1/locks/NAME, "
+    "/v1/circuits/NAME/permit, /v1/circuits/NAME/result, /openapi.json";
 constexpr std::string_view locks_path = "/v1/locks/";
+constexpr std::string_view circuits_path = "/v1/circuits/";
+constexpr std::string_view permit_action = "/permit";
+constexpr std::string_view result_action = "/result";
 constexpr std::string_view not_trusted =
     "what this peer says of the original request is not believed: it is not in trusted_proxies";
 
@@ -49,6 +56,8 @@ awaitable<bool> service_connection::serve() {
         co_return co_await check(question::settle);
     if (path.starts_with(locks_path))
         co_return co_await lock(path.substr(locks_path.size()));
+    if (path.starts_with(circuits_path))
+        co_return co_await circuit(path.substr(circuits_path.size()));
     if (path == "/openapi.json")
         co_return co_await describe();
     bool const keep = co_await skip_body();
@@ -110,13 +119,10 @@ connection::verdict service_connection::admit_post() const {
 
 awaitable<bool> service_connection::check(question what) {
     auto& x = *exchange_;
-    if (auto const why = admit_post(); why.status != 0) {
-        bool const keep = co_await skip_body();
-        co_return co_await refuse(why, keep);
-    }
     std::string_view body;
-    if (auto const why = co_await read_body(body); why.status != 0)
-        co_return co_await refuse_unread(why);
+    bool keep = false;
+    if (!co_await take_body(admit_post(), body, keep))
+        co_return keep;
     if (!checks_)
         checks_ = std::make_unique<planned_checks>();
     if (!checks_->read(body, what, services_->config, services_->ids))
@@ -172,6 +178,20 @@ awaitable<connection::verdict> service_connection::read_body(std::string_view& b
     co_return verdict{proxy::client_closed};
 }
 
+/// Whether the body is there; else the request is refused, for `why` or what is wrong with it, and `keep` says whether
+/// the connection goes on.
+awaitable<bool> service_connection::take_body(verdict why, std::string_view& body, bool& keep) {
+    if (why.status != 0) {
+        bool const skipped = co_await skip_body();
+        keep = co_await refuse(why, skipped);
+        co_return false;
+    }
+    why = co_await read_body(body);
+    if (why.status != 0)
+        keep = co_await refuse_unread(why);
+    co_return why.status == 0;
+}
+
 /// The body was not read to its end.
 awaitable<bool> service_connection::refuse_unread(verdict why) {
     if (why.status == proxy::client_closed) {
@@ -196,19 +216,16 @@ awaitable<bool> service_connection::refuse_body(std::vector<body_issue> const& i
 
 awaitable<bool> service_connection::lock(std::string_view encoded) {
     auto& x = *exchange_;
-    auto const name = read_lock_name(encoded);
+    auto const name = read_resource_name(encoded);
     auto why = admit_post();
     if (why.status == 0 && !name)
         why = {404, "a lock has a name: /v1/locks/NAME, of printable text, percent-encoded"};
     if (why.status == 0 && services_->locks == nullptr)
         why = {503, "nothing of this configuration is kept in Redis, so that there are no locks"};
-    if (why.status != 0) {
-        bool const keep = co_await skip_body();
-        co_return co_await refuse(why, keep);
-    }
     std::string_view body;
-    if (auto const unread = co_await read_body(body); unread.status != 0)
-        co_return co_await refuse_unread(unread);
+    bool keep = false;
+    if (!co_await take_body(why, body, keep))
+        co_return keep;
     std::vector<body_issue> issues;
     auto order = read_lock_order(body, issues);
     if (!issues.empty())
@@ -226,6 +243,57 @@ awaitable<bool> service_connection::lock(std::string_view encoded) {
         co_return co_await refuse({503}, x.keep_alive);
     }
     co_return co_await answer("application/json", text, x.keep_alive);
+}
+
+awaitable<bool> service_connection::circuit(std::string_view name_and_action) {
+    auto& x = *exchange_;
+    bool const asks = name_and_action.ends_with(permit_action);
+    auto why = admit_post();
+    std::size_t index = 0;
+    if (why.status == 0 && !asks && !name_and_action.ends_with(result_action))
+        why = {404, not_known};
+    static_assert(permit_action.size() == result_action.size());
+    if (why.status == 0)
+        why = find_circuit(name_and_action.substr(0, name_and_action.size() - permit_action.size()), index);
+    std::string_view body;
+    bool keep = false;
+    if (!co_await take_body(why, body, keep))
+        co_return keep;
+    permit_seal const seal(services_->whole->circuits.all[index].name, services_->config.decision->token);
+    circuit_desk desk(services_->circuits[index], seal);
+    std::vector<body_issue> issues;
+    std::string text;
+    if (asks) {
+        read_permit_order(body, issues);
+        if (issues.empty())
+            co_await desk.permit(client_, services_->ids, text, x.limit_fields);
+    } else if (auto const said = read_circuit_result(body, seal, issues); issues.empty()) {
+        text = desk.result(said, *services_->used_permits);
+    }
+    if (!issues.empty())
+        co_return co_await refuse_body(issues);
+    if (client_.gone()) {
+        x.status = proxy::client_closed;
+        co_return false;
+    }
+    co_return co_await answer("application/json", text, x.keep_alive);
+}
+
+connection::verdict service_connection::find_circuit(std::string_view encoded, std::size_t& index) {
+    auto const& plan = services_->whole->circuits;
+    auto const name = read_resource_name(encoded);
+    if (!name)
+        return {404, "a circuit has a name: /v1/circuits/NAME/permit, percent-encoded"};
+    if (auto const found = plan.find(*name)) {
+        index = *found;
+        return {};
+    }
+    std::vector<std::string_view> known;
+    for (auto const& each : plan.all)
+        known.push_back(each.name);
+    exchange_->detail = "the configuration has no circuit that is called \"" + *name + '"' +
+                        (known.empty() ? ": put it into \"circuits\"" : config::suggest_name(*name, known));
+    return {404};
 }
 
 awaitable<bool> service_connection::describe() {

@@ -64,6 +64,8 @@ protected:
         strict.limits = {1};
         c.routes.insert(c.routes.begin(), strict);
         c.routes[1].path = "/v1/";
+        c.circuits.push_back({"api", {}});
+        c.circuits.front().how.minimum_calls = 1;
         auto const how = options_for(redis_);
         auto with_token = c;
         with_token.decision->token = "0123456789abcdef";
@@ -151,6 +153,34 @@ protected:
         add(send("POST " + at + " HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n"));
     }
 
+    void circuit(answers& all) {
+        std::string const type = "Content-Type: application/json\r\n";
+        auto const add = [&](std::string const& action, http_response answer) {
+            all.add("/v1/circuits/{name}/" + action, "post", answer);
+            return answer;
+        };
+        auto const order = [&](std::string const& action, std::string const& body) {
+            return add(action, send(post(body, type, "/v1/circuits/api/" + action)));
+        };
+        auto const leave = json::parse(order("permit", "{}").body)["permit"].get<std::string>();
+        auto const says = [&](char const* outcome) {
+            order("result", json{{"permit", leave}, {"outcome", outcome}, {"duration_ms", 1}, {"error", "no"}}.dump());
+        };
+        says("failure"); // and it is open
+        says("failure");
+        order("permit", "{}");
+        for (auto const* action : {"permit", "result"}) {
+            auto const at = std::string("/v1/circuits/api/") + action;
+            order(action, R"({"x":1})");
+            add(action, send(post("{}", type, std::string("/v1/circuits/none/") + action)));
+            add(action, connect_to_decisions(*guarded_).exchange(post("{}", "", at)));
+            add(action, send(post("{}", "", at)));
+            add(action, send(post(std::string(70'000, ' '), type, at)));
+            add(action, get(at));
+            add(action, send("POST " + at + " HTTP/1.1\r\nHost: a\r\n" + type + "Content-Length: 9\r\n\r\n"));
+        }
+    }
+
     redis_server redis_;
     std::optional<running_proxy> service_;
     std::optional<running_proxy> guarded_;
@@ -162,6 +192,7 @@ TEST_F(decision_openapi, the_document_describes_every_answer_and_every_answer_is
     check(all);
     reserve(all);
     lock(all);
+    circuit(all);
     all.add("/openapi.json", "get", get("/openapi.json"));
     all.add("/openapi.json", "get", send("DELETE /openapi.json HTTP/1.1\r\nHost: a\r\n\r\n"));
     redis_.kill();

@@ -116,4 +116,19 @@ TEST(config_circuits, one_that_no_upstream_has_is_warned_of) {
     EXPECT_FALSE(loaded.value->needs_redis());
 }
 
+TEST(config_circuits, those_of_no_upstream_are_for_programs_that_ask_the_decision_service) {
+    auto const alone = R"({"decision":{},"circuits":{"c":{"minimum_calls":7}}})";
+    auto const loaded = load_text(alone);
+    EXPECT_THAT(complaints(alone), ElementsAre());
+    ASSERT_TRUE(loaded.value);
+    EXPECT_TRUE(loaded.value->needs_redis());
+    EXPECT_EQ(show(*loaded.value)["circuits"]["c"]["minimum_calls"], 7);
+    EXPECT_THAT(
+        complaints(R"({"listen":[{"address":"127.0.0.1:0"}],"circuits":{"c":{}},
+                              "upstreams":{"u":{"targets":["http://a"]}},
+                              "routes":[{"name":"r","path":"/*","upstream":"u"}]})"),
+        ElementsAre("/circuits/c: no upstream has this circuit, and without \"decision\" no program can ask for "
+                    "it: it protects nothing here"));
+}
+
 } // namespace
