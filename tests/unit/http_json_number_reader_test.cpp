@@ -62,6 +62,12 @@ TEST(http_json_pointer, takes_the_escapes_of_rfc_6901) {
     EXPECT_THROW(json_pointer{deep}, std::invalid_argument);
 }
 
+TEST(http_json_number_reader, zero_is_zero_whatever_its_exponent) {
+    for (auto const* text : {"0e1444", "-0e1444", "0.00E+999", "0e-1444", "[0e1444]"})
+        EXPECT_EQ(read(*text == '[' ? "/0" : "", text), found(0)) << text;
+    EXPECT_EQ(read("", "1e1444"), none(number_state::too_large));
+}
+
 TEST(http_json_number_reader, finds_the_number_at_the_pointer_and_nowhere_else) {
     constexpr auto where = "/usage/total_tokens";
     EXPECT_EQ(read(where, R"({"usage":{"total_tokens":42}})"), found(42));

@@ -111,6 +111,8 @@ WEIR_DECL bool number_finder::on_uint64(std::uint64_t, text, error_code&) noexce
 WEIR_DECL bool number_finder::on_double(double value, text, error_code&) noexcept {
     if (value < 0)
         return scalar(number_state::negative);
+    if (std::isnan(value)) // Boost.JSON multiplies 0e999 by what is no number any more
+        return scalar(number_state::found, 0);
     auto const whole = std::ceil(value);
     if (!(whole <= static_cast<double>(largest_number)))
         return scalar(number_state::too_large);
