@@ -237,38 +237,5 @@ TEST(circuit_detached_registry, what_it_brings_is_told_at_once) {
     EXPECT_EQ(told, 1);
 }
 
-TEST(circuit_member, who_waits_for_a_lease_asks_for_one_and_no_more) {
-    time_point const now{1h};
-    member one(small(), {}, 1);
-    one.heard({{7, state::half_open, reason::none, 60s, 0}, 0, 0us}, now);
-    while (one.next(now, false)) // what it asks at the beginning
-        ;
-    EXPECT_FALSE(one.breaker().acquire(now));
-    ASSERT_TRUE(one.want_lease(now));
-    auto const asked = one.next(now, false);
-    ASSERT_TRUE(asked);
-    EXPECT_EQ(asked->what, member::ask::lease);
-    EXPECT_FALSE(one.next(now, false));
-    auto const lent = one.answered(*asked, {{7, state::half_open, reason::none, 60s, 0}, 0us, 3, 10s}, now);
-    ASSERT_TRUE(lent);
-    EXPECT_TRUE(one.breaker().claim(lent->epoch, lent->id));
-    EXPECT_FALSE(one.next(now, false)) << "it would lie about here, and others would be refused";
-}
-
-TEST(circuit_member, an_error_is_not_cut_through_a_character) {
-    auto const reported = [](std::string const& error) {
-        member one(small(), {}, 1);
-        one.note_error(error);
-        one.breaker().record(one.breaker().acquire(time_point{1h}), outcome::failure, 1ms, time_point{1h});
-        auto const request = one.next(time_point{1h}, true);
-        return request ? std::string(request->counts.last_error) : std::string("nothing");
-    };
-    EXPECT_EQ(reported("no"), "no");
-    EXPECT_EQ(reported(std::string(200, 'x')), std::string(120, 'x'));
-    EXPECT_EQ(reported(std::string(119, 'x') + "\xc3\xa9"), std::string(119, 'x'));
-    EXPECT_EQ(reported(std::string(118, 'x') + "\xc3\xa9" + "more"), std::string(118, 'x') + "\xc3\xa9");
-    EXPECT_EQ(reported(std::string(200, '\x80')), "");
-}
-
 } // namespace
 } // namespace weir::circuit
