@@ -28,9 +28,6 @@ std::string_view text_of(std::exception_ptr const& failure) noexcept {
     }
 }
 
-/// Then others have their turn.
-constexpr unsigned accepted_in_a_row = 64;
-
 bool is_out_of_resources(error_code ec) noexcept {
     return ec == asio::error::no_descriptors || ec == asio::error::no_memory || ec == asio::error::no_buffer_space ||
            ec == boost::system::errc::too_many_files_open_in_system;
@@ -209,7 +206,7 @@ void worker::close_acceptors() {
     for (auto& each : entrances_) {
         auto& acceptor = each.acceptor;
         // Clients whose connection the kernel has accepted already are served, not reset.
-        while (acceptor.is_open() && !accept_some(each)) {
+        while (acceptor.is_open() && !accept_one(each)) {
         }
         acceptor.close(ec);
     }
@@ -225,7 +222,7 @@ awaitable<void> worker::accept_loop(entrance& from) {
     while (from.acceptor.is_open()) {
         auto [ec] = co_await from.acceptor.async_wait(tcp_acceptor::wait_read, use_result);
         if (!ec)
-            ec = accept_some(from);
+            ec = accept_one(from);
         if (is_out_of_resources(ec)) {
             log_(log_level::error, "cannot accept connections: " + ec.message() + ": raise the limit of open files");
             for (auto& each : parts_.now->upstreams)
@@ -236,16 +233,14 @@ awaitable<void> worker::accept_loop(entrance& from) {
     }
 }
 
-error_code worker::accept_some(entrance& from) {
-    for (unsigned n = 0; n < accepted_in_a_row; ++n) {
-        tcp::endpoint peer;
-        auto size = static_cast<socklen_t>(peer.capacity());
-        auto const made = ::accept4(from.acceptor.native_handle(), peer.data(), &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
-        if (made < 0)
-            return {errno, boost::system::system_category()};
-        peer.resize(size);
-        open(made, peer, from);
-    }
+error_code worker::accept_one(entrance& from) {
+    tcp::endpoint peer;
+    auto size = static_cast<socklen_t>(peer.capacity());
+    auto const made = ::accept4(from.acceptor.native_handle(), peer.data(), &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    if (made < 0)
+        return {errno, boost::system::system_category()};
+    peer.resize(size);
+    open(made, peer, from);
     return {};
 }
 

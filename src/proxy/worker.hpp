@@ -75,8 +75,8 @@ private:
 
     awaitable<void> accept_loop(entrance& from);
     awaitable<void> tick_loop();
-    /// Accepts what has come, so that others have their turn between; why there is no more.
-    error_code accept_some(entrance& from);
+    /// One a turn of the loop, lest a burst of new connections hold up what is under way; why there is none.
+    error_code accept_one(entrance& from);
     void open(int descriptor, tcp::endpoint const& peer, entrance const& by);
     void close_acceptors();
     void abort_connections();
