@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <set>
 #include <sstream>
 #include <stdexcept>
 #include <thread>
@@ -28,6 +29,50 @@ bool runs(redis_server& node) {
     } catch (std::runtime_error const&) {
         return false;
     }
+}
+
+/// A master as a node knows it: a line of CLUSTER NODES.
+struct membership {
+    std::string id;
+    std::uint64_t epoch = 0;
+    std::vector<std::pair<int, int>> ranges; // of slots, both ends of each included
+
+    bool owns(int slot) const {
+        return std::any_of(ranges.begin(), ranges.end(),
+                           [&](auto const& each) { return slot >= each.first && slot <= each.second; });
+    }
+    bool operator==(membership const&) const = default;
+};
+
+/// All masters that a node believes alive, in the order of their names.
+std::vector<membership> masters_known_to(redis_server& node) {
+    std::vector<membership> all;
+    std::istringstream lines(node.run({"CLUSTER", "NODES"}));
+    for (std::string line; std::getline(lines, line);) {
+        membership one;
+        std::istringstream words(line);
+        std::string where, flags, master, sent, received, link;
+        words >> one.id >> where >> flags >> master >> sent >> received >> one.epoch >> link;
+        if (flags.find("master") == std::string::npos || flags.find("fail") != std::string::npos)
+            continue;
+        for (std::string range; words >> range;) {
+            if (range.front() == '[') // under way from or to another
+                continue;
+            auto const dash = range.find('-');
+            auto const first = std::stoi(range);
+            one.ranges.emplace_back(first, dash == std::string::npos ? first : std::stoi(range.substr(dash + 1)));
+        }
+        all.push_back(std::move(one));
+    }
+    std::sort(all.begin(), all.end(), [](auto const& a, auto const& b) { return a.id < b.id; });
+    return all;
+}
+
+bool epochs_differ(std::vector<membership> const& masters) {
+    std::set<std::uint64_t> all;
+    for (auto const& each : masters)
+        all.insert(each.epoch);
+    return all.size() == masters.size();
 }
 
 } // namespace
@@ -110,38 +155,21 @@ void redis_cluster::run_everywhere(std::initializer_list<std::string_view> comma
 }
 
 void redis_cluster::wait_until_agreed() {
-    std::string agreed;
+    // Who forgets the epoch of a new owner and is given the slot back too early has no reason to raise its own, and
+    // loses the slot again to the first old word of the other: so all have to know the epochs, each its own.
     wait_until("all nodes agree", [&] {
-        agreed.clear();
+        std::vector<membership> agreed;
         for (auto const& each : nodes_) {
             if (!runs(*each))
                 continue;
             if (each->run({"CLUSTER", "INFO"}).find("cluster_state:ok") == std::string::npos)
                 return false;
-            // Ranges and masters alone: the order of the rest differs.
-            std::string slots;
-            std::istringstream lines(each->run({"CLUSTER", "NODES"}));
-            std::vector<std::string> masters;
-            for (std::string line; std::getline(lines, line);)
-                if (line.find("master") != std::string::npos && line.find("fail") == std::string::npos) {
-                    std::istringstream words(line);
-                    std::string id, word;
-                    words >> id;
-                    for (int i = 0; i < 7; ++i)
-                        words >> word;
-                    for (std::string range; words >> range;)
-                        if (range.front() != '[')
-                            id += ' ' + range;
-                    masters.push_back(id);
-                }
-            std::sort(masters.begin(), masters.end());
-            for (auto const& line : masters)
-                slots += line + '\n';
-            if (!agreed.empty() && slots != agreed)
+            auto const said = masters_known_to(*each);
+            if (!agreed.empty() && said != agreed)
                 return false;
-            agreed = slots;
+            agreed = said;
         }
-        return true;
+        return epochs_differ(agreed);
     });
 }
 
@@ -149,24 +177,9 @@ std::size_t redis_cluster::owner(std::uint16_t slot) {
     for (std::size_t i = 0; i < size(); ++i) {
         if (!runs(*nodes_[i]))
             continue;
-        std::istringstream lines(nodes_[i]->run({"CLUSTER", "NODES"}));
-        for (std::string line; std::getline(lines, line);) {
-            if (line.find("myself,master") == std::string::npos)
-                continue;
-            std::istringstream words(line);
-            std::string word;
-            for (int skipped = 0; skipped < 8; ++skipped)
-                words >> word;
-            for (std::string range; words >> range;) {
-                if (range.front() == '[')
-                    continue;
-                auto const dash = range.find('-');
-                auto const first = std::stoi(range);
-                auto const last = dash == std::string::npos ? first : std::stoi(range.substr(dash + 1));
-                if (slot >= first && slot <= last)
-                    return i;
-            }
-        }
+        for (auto const& each : masters_known_to(*nodes_[i]))
+            if (each.id == ids_[i] && each.owns(slot))
+                return i;
     }
     throw std::runtime_error("nobody owns slot " + std::to_string(slot));
 }

@@ -53,7 +53,7 @@ public:
     /// A command to every node that runs, each of which must answer OK.
     void run_everywhere(std::initializer_list<std::string_view> command);
 
-    /// Returns when every node that runs says that the cluster is up and who owns what.
+    /// Returns when every node that runs says that the cluster is up, and the same of who owns what since which epoch.
     void wait_until_agreed();
 
 private:
