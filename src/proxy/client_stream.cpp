@@ -28,24 +28,10 @@ bool has_hung_up(tcp_socket& socket) noexcept {
 } // namespace
 
 awaitable<error_code> client_stream::read_more() {
-    if (tls_) [[unlikely]] {
-        std::size_t n = 0;
-        auto const ec = co_await read_secure(socket_, *tls_, in.prepare(), n);
-        in.commit(n);
-        received_ += n;
-        co_return ec;
-    }
-    for (;;) {
-        error_code ec;
-        auto const n = socket_.read_some(in.prepare(), ec);
-        in.commit(n);
-        received_ += n;
-        if (ec != asio::error::would_block)
-            co_return ec;
-        auto const [failed] = co_await socket_.async_wait(tcp_socket::wait_read, use_result);
-        if (failed)
-            co_return failed;
-    }
+    std::size_t n = 0;
+    auto const ec = co_await read_some(in.prepare(), n);
+    in.commit(n);
+    co_return ec;
 }
 
 awaitable<error_code> client_stream::read_some(asio::mutable_buffer to, std::size_t& n) {

@@ -189,7 +189,7 @@ std::string tls_session::explain() const {
 }
 
 awaitable<error_code> wait_for(tcp_socket& socket, tls_session::next for_what) {
-    auto const what = for_what == tls_session::next::wait_read ? tcp_socket::wait_read : tcp_socket::wait_write;
+    auto const what = wait_of(for_what);
     socket.blocked(what);
     auto const [ec] = co_await socket.async_wait(what, use_result);
     co_return ec;

@@ -97,6 +97,11 @@ private:
     bool broken_ = false;
 };
 
+/// What of a socket is waited for. Precondition: `what` is wait_read or wait_write.
+inline tcp_socket::wait_type wait_of(tls_session::next what) noexcept {
+    return what == tls_session::next::wait_read ? tcp_socket::wait_read : tcp_socket::wait_write;
+}
+
 /// Waits for what a session asks for. Precondition: `for_what` is wait_read or wait_write.
 awaitable<error_code> wait_for(tcp_socket& socket, tls_session::next for_what);
 

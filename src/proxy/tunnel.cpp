@@ -108,8 +108,7 @@ awaitable<bool> tunnel::wait(side& for_what, tls_session::next what) {
     if (for_what.tls)
         ec = co_await wait_for(for_what.socket, what);
     else
-        std::tie(ec) = co_await for_what.socket.async_wait(
-            what == tls_session::next::wait_read ? tcp_socket::wait_read : tcp_socket::wait_write, use_result);
+        std::tie(ec) = co_await for_what.socket.async_wait(wait_of(what), use_result);
     if (ec)
         stop(for_what.broken);
     co_return !over_;
