@@ -131,15 +131,17 @@ public:
         auto const ours = talk(weir_.endpoint(), bytes);
         auto const theirs = talk(nginx_endpoint_, bytes);
         auto const weir_saw = behind_weir_.take(), nginx_saw = behind_nginx_.take();
-        auto wrong = compare_with_rfc(weir_saw, bytes) + compare_with_nginx(weir_saw, nginx_saw, theirs, counts);
+        auto read = strict_reading::of(bytes);
+        std::erase_if(read, [](read_request const& r) { return r.target == "*"; }); // no route takes it
+        auto wrong = compare_with_rfc(weir_saw, read) + compare_with_nginx(weir_saw, nginx_saw, read, theirs, counts);
         if (!ours.ended)
             wrong += "Weir neither answers nor closes\n";
         ++counts.cases;
         counts.passed_on += static_cast<int>(weir_saw.size());
         counts.refused += ours.last_status >= 400 ? 1 : 0;
         EXPECT_EQ(wrong, "") << printable(bytes) << "\n--- Weir answered " << ours.last_status << ", nginx "
-                             << theirs.last_status << "; requests passed on: " << weir_saw.size() << ", "
-                             << nginx_saw.size();
+                             << theirs.last_status << "; passed on by Weir: " << lines_of(weir_saw)
+                             << "; by nginx: " << lines_of(nginx_saw);
     }
 
 private:
@@ -147,9 +149,15 @@ private:
         return ours == theirs ? "" : std::string(what) + " \"" + ours + "\" is there \"" + theirs + "\"\n";
     }
 
-    static std::string compare_with_rfc(std::vector<upstream_request> const& weir_saw, std::string const& bytes) {
-        auto read = strict_reading::of(bytes);
-        std::erase_if(read, [](read_request const& r) { return r.target == "*"; }); // no route takes it
+    static std::string lines_of(std::vector<upstream_request> const& all) {
+        std::string out;
+        for (auto const& each : all)
+            out += "\"" + each.method() + ' ' + each.target() + "\" ";
+        return out;
+    }
+
+    static std::string compare_with_rfc(std::vector<upstream_request> const& weir_saw,
+                                        std::vector<read_request> const& read) {
         std::string wrong = weir_saw.size() > read.size() ? "a request that the RFC knows nothing of\n" : "";
         for (std::size_t i = 0; i < std::min(weir_saw.size(), read.size()); ++i)
             wrong += difference("RFC: method", weir_saw[i].method(), read[i].method) +
@@ -158,11 +166,13 @@ private:
     }
 
     static std::string compare_with_nginx(std::vector<upstream_request> const& weir_saw,
-                                          std::vector<upstream_request> const& nginx_saw, answers const& theirs,
-                                          tally& counts) {
-        // Having refused, nginx reads no further; whatever else it did, it took the bytes for these requests and no
-        // more.
-        bool const refused = theirs.last_status >= 400 && theirs.last_status != 408;
+                                          std::vector<upstream_request> const& nginx_saw,
+                                          std::vector<read_request> const& read, answers const& theirs, tally& counts) {
+        // Having refused, or seen what it takes for the wish to close, nginx reads no further; whatever else it did, it
+        // took the bytes for these requests and no more.
+        auto const last = nginx_saw.size();
+        bool const refused = (theirs.last_status >= 400 && theirs.last_status != 408) ||
+                             (last > 0 && last <= read.size() && read[last - 1].may_be_last);
         bool const more = weir_saw.size() > nginx_saw.size();
         std::string wrong = more && !refused ? "a request where nginx sees none\n" : "";
         counts.nginx_refused_more += refused && more ? 1 : 0;

@@ -14,6 +14,8 @@ namespace weir::test {
 
 struct read_request {
     std::string method, target, body;
+    /// A field Connection has "close" somewhere in it, as a token or within another: nginx reads no further then.
+    bool may_be_last = false;
 };
 
 class strict_reading {
@@ -25,8 +27,10 @@ public:
         bool more = true;
         while (more) {
             read_request one;
-            if (!reading.head(one, more) || !reading.body(one))
+            if (!reading.head(one) || !reading.body(one))
                 break;
+            // RFC 9112, 9.3
+            more = !reading.closes_ && (!reading.old_ || reading.keeps_);
             all.push_back(std::move(one));
         }
         return all;
@@ -63,7 +67,19 @@ private:
         return std::none_of(out.begin(), out.end(), [](unsigned char c) { return (c < 32 && c != '\t') || c == 127; });
     }
 
-    bool head(read_request& out, bool& more) {
+    /// Whether a list names the token; both in lower case.
+    static bool names(std::string_view list, std::string_view token) {
+        for (;;) {
+            auto const comma = list.find(',');
+            if (trim(list.substr(0, comma)) == token)
+                return true;
+            if (comma == list.npos)
+                return false;
+            list.remove_prefix(comma + 1);
+        }
+    }
+
+    bool head(read_request& out) {
         std::string_view start;
         if (!line(start) || start.size() < 12)
             return false;
@@ -76,20 +92,19 @@ private:
         if (!is_token(out.method) || out.target.find_first_of(" \t") != std::string::npos)
             return false;
         old_ = version == " HTTP/1.0";
-        chunked_ = false;
+        chunked_ = closes_ = keeps_ = false;
         length_.reset();
         hosts_ = 0;
-        more = !old_;
         for (std::string_view each; line(each);) {
             if (each.empty())
                 return hosts_ <= 1 && (old_ || hosts_ == 1) && !(chunked_ && (length_ || old_));
-            if (!field(each, more))
+            if (!field(each, out))
                 return false;
         }
         return false;
     }
 
-    bool field(std::string_view text, bool& more) {
+    bool field(std::string_view text, read_request& of) {
         auto const colon = text.find(':');
         if (colon == text.npos || !is_token(text.substr(0, colon)))
             return false;
@@ -109,10 +124,11 @@ private:
                 return false;
             chunked_ = true;
         }
-        if (name == "connection" && value.find("close") != value.npos)
-            more = false;
-        if (name == "connection" && value.find("keep-alive") != value.npos && old_)
-            more = true;
+        if (name == "connection") {
+            closes_ = closes_ || names(value, "close");
+            keeps_ = keeps_ || names(value, "keep-alive");
+            of.may_be_last = of.may_be_last || value.find("close") != value.npos;
+        }
         return true;
     }
 
@@ -151,6 +167,7 @@ private:
     std::optional<std::uint64_t> length_;
     int hosts_ = 0;
     bool chunked_ = false;
+    bool closes_ = false, keeps_ = false;
     bool old_ = false;
 };
 
