@@ -9,6 +9,7 @@ the upstream share the machine's cores, so that requests/s depends on them all; 
 request (for ways that ask Redis: beside it that of Redis).
 """
 import argparse
+import hashlib
 import json
 import os
 import re
@@ -24,12 +25,12 @@ BODY = "x" * 128
 LARGE = 100 << 20
 
 
-def nginx(name, server, http=""):
+def nginx(name, server, http="", main=""):
     path = os.path.join(directory(), name)
     os.mkdir(path)
     with open(os.path.join(path, "nginx.conf"), "w") as f:
         user = "user root;" if os.geteuid() == 0 else ""  # else its worker could not read what lies in our directory
-        f.write(f"""{user} worker_processes 1; daemon off; pid {path}/pid; error_log {path}/error.log;
+        f.write(f"""{main} {user} worker_processes 1; daemon off; pid {path}/pid; error_log {path}/error.log;
 events {{ worker_connections 4096; }}
 http {{ access_log off; keepalive_requests 1000000000;
   client_body_temp_path {path}/b; proxy_temp_path {path}/p; fastcgi_temp_path {path}/f; uwsgi_temp_path {path}/u;
@@ -46,12 +47,13 @@ class Way:
         self.pids = pids() if pids else [process.pid]
 
 
-def nginx_way(upstream, name, extra="", log="access_log off;"):
+def nginx_way(upstream, name, extra="", log="access_log off;", main="", http="", redis=None):
     port = free_port()
     process = nginx(name.replace(" ", "-").replace("+", ""), f"""listen 127.0.0.1:{port}; {log}
   location / {{ proxy_pass http://up; proxy_http_version 1.1; proxy_set_header Connection ""; {extra} }}""",
-                    f"upstream up {{ server 127.0.0.1:{upstream}; keepalive 512; keepalive_requests 1000000000; }}")
-    return Way(name, port, process, lambda: support.children(process.pid))
+                    f"upstream up {{ server 127.0.0.1:{upstream}; keepalive 512; keepalive_requests 1000000000; }} {http}",
+                    main)
+    return Way(name, port, process, lambda: support.children(process.pid), redis)
 
 
 def nginx_same_job(upstream):
@@ -59,6 +61,57 @@ def nginx_same_job(upstream):
     proxy_set_header X-Forwarded-Host $http_host; proxy_set_header X-Forwarded-Proto $scheme;
     proxy_set_header X-Request-Id $request_id; add_header X-Request-Id $request_id;"""
     return nginx_way(upstream, "nginx + fields, log", fields, f"access_log {directory()}/nginx.access combined buffer=64k;")
+
+
+NGINX_MODULES = ["/usr/lib/nginx/modules/ndk_http_module.so", "/usr/lib/nginx/modules/ngx_http_lua_module.so"]
+NGINX_REDIS = "/usr/share/lua/5.1/nginx/redis.lua"
+
+# A window that slides by weight, as it is mostly written: the counts of the present and of the last window of the
+# clock, the last one's weighted by how much of it is still within reach. KEYS: both counts. ARGV: limit, window in
+# milliseconds, how much of the present window is over, in milliseconds.
+TWO_COUNTERS = """
+local window = tonumber(ARGV[2])
+local present = tonumber(redis.call('GET', KEYS[1]) or '0')
+local last = tonumber(redis.call('GET', KEYS[2]) or '0')
+if math.floor(last * (window - tonumber(ARGV[3])) / window) + present >= tonumber(ARGV[1]) then return -1 end
+present = redis.call('INCR', KEYS[1])
+if present == 1 then redis.call('PEXPIRE', KEYS[1], window * 2) end
+return present
+"""
+
+# What it does for a request: one EVALSHA over a kept connection, 429 where the limit is reached.
+ASK_REDIS = """
+local ask = redis_of_nginx:new()
+ask:set_timeout(1000)
+local connected, why = ask:connect("unix:SOCKET")
+if not connected then ngx.log(ngx.ERR, why) return ngx.exit(503) end
+local now = math.floor(ngx.now() * 1000)
+local over = now % WINDOW
+local begun = now - over
+local client = ngx.var.remote_addr
+local present, last = "rl:{" .. client .. "}:" .. begun, "rl:{" .. client .. "}:" .. begun - WINDOW
+local count
+count, why = ask:evalsha(script_sha, 2, present, last, LIMIT, WINDOW, over)
+if not count and why and why:find("NOSCRIPT", 1, true) then
+  count, why = ask:eval(script, 2, present, last, LIMIT, WINDOW, over)
+end
+if not count then ngx.log(ngx.ERR, why) return ngx.exit(503) end
+ask:set_keepalive(60000, 512)
+if count < 0 then return ngx.exit(429) end
+"""
+
+
+def nginx_lua_way(upstream):
+    """Without header fields of its own and without a log, which Weir has: a difference in favour of nginx."""
+    redis = support.redis_server()
+    ask = ASK_REDIS.replace("SOCKET", redis[1]).replace("LIMIT", str(MANY["limit"])).replace("WINDOW", "60000")
+    return nginx_way(upstream, "nginx + Lua, two counters in Redis", f"access_by_lua_block {{ {ask} }}",
+                     main=" ".join(f"load_module {each};" for each in NGINX_MODULES),
+                     http=f"""init_by_lua_block {{
+  redis_of_nginx = require "nginx.redis"
+  script = [[{TWO_COUNTERS}]]
+  script_sha = "{hashlib.sha1(TWO_COUNTERS[1:].encode()).hexdigest()}"
+}}""", redis=redis[0].pid)  # a line break behind [[ is no part of the text
 
 
 def haproxy_way(upstream):
@@ -109,6 +162,7 @@ def ways(upstream, wanted):
         "nginx": lambda: nginx_way(upstream, "nginx"),
         "nginx-same-job": lambda: nginx_same_job(upstream),
         "haproxy": lambda: haproxy_way(upstream),
+        "nginx-lua": lambda: nginx_lua_way(upstream),
         "weir": lambda: weir_way(upstream, "weir"),
         "weir-redis": lambda: weir_way(upstream, "weir + 1 limit in Redis", {"per-client": MANY}, support.redis_server()),
     }
@@ -117,7 +171,8 @@ def ways(upstream, wanted):
         raise SystemExit(f"no such way: {', '.join(unknown)}; there are: {', '.join(makers)}")
     if "nginx" not in chosen:
         chosen.insert(0, "nginx")
-    missing = [each for each in chosen if each in ("haproxy",) and not shutil.which(each)]
+    installed = {"haproxy": shutil.which("haproxy"), "nginx-lua": all(map(os.path.exists, [*NGINX_MODULES, NGINX_REDIS]))}
+    missing = [each for each in chosen if not installed.get(each, True)]
     for each in missing:
         print(f"{each}: not installed here, left out")
     return [makers[each]() for each in chosen if each not in missing]
