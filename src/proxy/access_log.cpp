@@ -1,8 +1,6 @@
 #include "proxy/access_log.hpp"
 
-#include "proxy/head_writer.hpp"
-
-#include <weir/http/json_string.hpp>
+#include "proxy/text_writer.hpp"
 
 #include <array>
 #include <cerrno>
@@ -14,22 +12,6 @@
 #include <unistd.h>
 
 namespace weir::proxy {
-namespace {
-
-/// Seconds with six decimals, from an integer: no float, no locale.
-void append_seconds(std::string& out, std::chrono::nanoseconds time) {
-    auto const us = static_cast<std::uint64_t>(
-        std::max<std::int64_t>(0, std::chrono::duration_cast<std::chrono::microseconds>(time).count()));
-    append_number(out, us / 1'000'000);
-    out += '.';
-    auto rest = us % 1'000'000;
-    std::array<char, 6> digits;
-    for (auto at = digits.rbegin(); at != digits.rend(); ++at, rest /= 10)
-        *at = static_cast<char>('0' + rest % 10);
-    out.append(digits.data(), digits.size());
-}
-
-} // namespace
 
 access_log_file::access_log_file(std::string const& path, log_function log)
     : log_(std::move(log)) {
@@ -103,7 +85,7 @@ void access_log_file::write_all(std::string_view text) {
     }
 }
 
-void access_log::append_time() {
+void access_log::append_time(text_writer& line) {
     timespec now{};
     ::clock_gettime(CLOCK_REALTIME, &now);
     if (now.tv_sec != second_ || second_text_.empty()) {
@@ -113,32 +95,24 @@ void access_log::append_time() {
         std::array<char, 32> text{};
         second_text_.assign(text.data(), std::strftime(text.data(), text.size(), "%Y-%m-%dT%H:%M:%S.", &parts));
     }
-    lines_ += second_text_;
     auto const ms = static_cast<unsigned>(now.tv_nsec / 1'000'000);
-    lines_ += static_cast<char>('0' + ms / 100);
-    lines_ += static_cast<char>('0' + ms / 10 % 10);
-    lines_ += static_cast<char>('0' + ms % 10);
-    lines_ += 'Z';
+    line.add(second_text_);
+    line.add(static_cast<char>('0' + ms / 100));
+    line.add(static_cast<char>('0' + ms / 10 % 10));
+    line.add(static_cast<char>('0' + ms % 10));
+    line.add('Z');
 }
 
-void access_log::add(exchange const& x, std::string_view client, std::string_view route) {
-    if (!file_)
-        return;
-    auto const text = [this](std::string_view name, std::string_view value) {
-        lines_ += name;
-        http::append_json_string(lines_, value);
+void access_log::append_line(exchange const& x, std::string_view client, std::string_view route) {
+    text_writer line(lines_);
+    auto const text = [&](std::string_view name, std::string_view value) { line.add(name).add_json(value); };
+    auto const number = [&](std::string_view name, std::uint64_t value) { line.add(name).add_number(value); };
+    auto const seconds = [&](std::string_view name, std::chrono::nanoseconds value) {
+        line.add(name).add_seconds(value);
     };
-    auto const number = [this](std::string_view name, std::uint64_t value) {
-        lines_ += name;
-        append_number(lines_, value);
-    };
-    auto const seconds = [this](std::string_view name, std::chrono::nanoseconds value) {
-        lines_ += name;
-        append_seconds(lines_, value);
-    };
-    lines_ += std::string_view{R"({"time":")"};
-    append_time();
-    lines_ += '"';
+    line.add(R"({"time":")");
+    append_time(line);
+    line.add('"');
     text(R"(,"request_id":)", x.request_id);
     text(R"(,"client":)", client);
     text(R"(,"method":)", x.request.method);
@@ -169,7 +143,13 @@ void access_log::add(exchange const& x, std::string_view client, std::string_vie
     }
     if (!x.detail.empty())
         text(R"(,"detail":)", x.detail);
-    lines_ += std::string_view{"}\n"};
+    line.add("}\n");
+}
+
+void access_log::add(exchange const& x, std::string_view client, std::string_view route) {
+    if (!file_)
+        return;
+    append_line(x, client, route);
     if (lines_.size() >= flush_at)
         flush();
 }

@@ -14,6 +14,8 @@
 
 namespace weir::proxy {
 
+class text_writer;
+
 /// The file that access logs go to, written by a thread of its own, so that a slow disk or reader stops no worker. What
 /// it cannot take in time, past 16 MiB, is dropped and counted in a line of its own.
 ///
@@ -65,7 +67,8 @@ public:
     }
 
 private:
-    void append_time();
+    void append_line(exchange const& x, std::string_view client, std::string_view route);
+    void append_time(text_writer& line);
 
     static constexpr std::size_t flush_at = std::size_t{64} << 10;
 

@@ -27,6 +27,14 @@ bool has_hung_up(tcp_socket& socket) noexcept {
 
 } // namespace
 
+transfer client_stream::try_read_more(error_code& ec) {
+    std::size_t n = 0;
+    auto const what = try_read(socket_, tls_.get(), in.prepare(), n, ec);
+    in.commit(n);
+    received_ += n;
+    return what;
+}
+
 awaitable<error_code> client_stream::read_more() {
     std::size_t n = 0;
     auto const ec = co_await read_some(in.prepare(), n);
@@ -35,65 +43,31 @@ awaitable<error_code> client_stream::read_more() {
 }
 
 awaitable<error_code> client_stream::read_some(asio::mutable_buffer to, std::size_t& n) {
-    if (tls_) [[unlikely]] {
-        auto const failed = co_await read_secure(socket_, *tls_, to, n);
-        received_ += n;
-        co_return failed;
-    }
-    for (;;) {
-        error_code ec;
-        n = socket_.read_some(to, ec);
-        received_ += n;
-        if (ec != asio::error::would_block)
-            co_return ec;
-        auto const [failed] = co_await socket_.async_wait(tcp_socket::wait_read, use_result);
-        if (failed)
-            co_return failed;
-    }
+    auto const ec = co_await read(socket_, tls_.get(), to, n);
+    received_ += n;
+    co_return ec;
 }
 
 bool client_stream::write_now(gather_list& out, error_code& ec) {
-    if (tls_) [[unlikely]] {
-        std::size_t n = 0;
-        bool const done = write_secure_now(*tls_, out, ec, n);
-        written_ += n;
-        return done;
-    }
-    while (!out.empty()) {
-        auto const n = socket_.write_some(out.buffers(), ec);
-        written_ += n;
-        out.consume(n);
-        if (ec == asio::error::would_block) {
-            ec.clear();
-            return false;
-        }
-        if (ec)
-            return true;
-    }
-    ec.clear();
-    return true;
+    return try_write(socket_, tls_.get(), out, written_, ec) == transfer::done;
 }
 
 awaitable<error_code> client_stream::write(gather_list& out) {
-    error_code result;
+    error_code ec;
     bool const resume_watch = watch_next_;
-    while (!out.empty() && !result) {
+    for (;;) {
+        auto const what = try_write(socket_, tls_.get(), out, written_, ec);
+        if (what == transfer::done)
+            break;
         limit(write_timeout_);
-        if (tls_) [[unlikely]] {
-            result = co_await wait_for(socket_, tls_session::next::wait_write);
-            if (!result)
-                write_now(out, result);
-            continue;
-        }
-        auto const [failed] = co_await socket_.async_wait(tcp_socket::wait_write, use_result);
-        result = failed;
-        if (!result)
-            write_now(out, result);
+        std::tie(ec) = co_await socket_.async_wait(wait_of(what), in_place);
+        if (ec)
+            break;
     }
     unlimited();
     if (resume_watch && waiting_ != nullptr)
         watch(*waiting_);
-    co_return result;
+    co_return ec;
 }
 
 void client_stream::watch(tcp_socket& waiting) {

@@ -4,7 +4,7 @@
 #include "proxy/io.hpp"
 #include "proxy/read_buffer.hpp"
 #include "proxy/tcp_socket.hpp"
-#include "proxy/tls.hpp"
+#include "proxy/transfer.hpp"
 
 #include <cstdint>
 #include <memory>
@@ -52,8 +52,9 @@ public:
     }
     bool expired() const noexcept { return expired_; }
 
-    /// Reads some more behind what `in` holds.
+    /// Reads some more behind what `in` holds, or what is there of it.
     awaitable<error_code> read_more();
+    transfer try_read_more(error_code& ec);
     /// Reads into `to`; `n` is how much.
     awaitable<error_code> read_some(asio::mutable_buffer to, std::size_t& n);
 

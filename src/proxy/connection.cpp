@@ -171,7 +171,15 @@ awaitable<bool> connection::read_head() {
                                               : services_->config.http.keep_alive);
             idle_ = true;
         }
-        auto const ec = co_await client_.read_more();
+        error_code ec;
+        for (;;) {
+            auto const what = client_.try_read_more(ec);
+            if (what == transfer::done)
+                break;
+            std::tie(ec) = co_await client_.socket().async_wait(wait_of(what), in_place);
+            if (ec)
+                break;
+        }
         idle_ = false;
         if (!ec)
             continue;
@@ -228,7 +236,7 @@ awaitable<bool> connection::skip_body() {
 answer_head connection::begin_answer(unsigned status, bool keep_alive) {
     auto& x = *exchange_;
     if (x.request_id.empty())
-        services_->ids.append(x.request_id, 32);
+        services_->ids.append(x.request_id);
     x.keep_alive = keep_alive && !services_->draining;
     x.status = status;
     answer_head head;

@@ -38,8 +38,8 @@ awaitable<forward_outcome> forwarder::run(upstream& to) {
     to_ = &to;
     bool const first = !collected_;
     if (first) {
-        if (!body_begun_)
-            if (auto const early = co_await collect_body(); early.what != result::done)
+        if (!body_begun_ && !take_body_at_hand())
+            if (auto const early = co_await collect_more(); early.what != result::done)
                 co_return early;
         write_request_head(x_.upstream_head, x_.request, x_.target.path, x_.target.query, x_.target.has_query, from_,
                            up_, x_.request_id, services_.ids);
@@ -48,7 +48,9 @@ awaitable<forward_outcome> forwarder::run(upstream& to) {
     }
     begin_attempts(first ? x_.forwarded : boot_clock::now());
     for (bool fresh = streaming_;;) {
-        auto outcome = co_await open(fresh);
+        forward_outcome outcome;
+        if (!take_connection(fresh, outcome))
+            outcome = co_await connect();
         if (x_.lock_lost())
             outcome = lost_lock;
         // Not one expression: g++ 12 runs both sides of a conditional whose result is assigned.
@@ -72,7 +74,9 @@ awaitable<forward_outcome> forwarder::run(upstream& to) {
 awaitable<forward_outcome> forwarder::collect_all() {
     if (x_.request.framing == body_framing::length && x_.request.content_length > buffer_pool::block_size)
         co_return body_too_large;
-    auto const begun = co_await collect_body();
+    forward_outcome begun;
+    if (!take_body_at_hand())
+        begun = co_await collect_more();
     if (begun.what != result::done || !streaming_)
         co_return begun;
     http::refusal why;
@@ -96,36 +100,38 @@ awaitable<forward_outcome> forwarder::collect_all() {
     co_return forward_outcome{};
 }
 
-awaitable<forward_outcome> forwarder::collect_body() {
+/// Takes what the buffer holds of the body; false: that is not all of it, go on with collect_more().
+bool forwarder::take_body_at_hand() {
     body_begun_ = true;
     auto const& request = x_.request;
     request_body_.start(request.framing, request.content_length);
-    auto const at_hand = client_.in.view().substr(x_.used);
-    if (request.framing == body_framing::length)
-        co_return co_await collect_length(at_hand);
-    if (request.framing == body_framing::chunked) {
-        auto const collected = collect_chunks(at_hand.size());
-        if (collected.what == result::done && streaming_ && at_hand.empty() &&
-            !co_await invite_body(client_, x_.request))
-            co_return client_left;
-        co_return collected;
-    }
-    co_return forward_outcome{};
-}
-
-awaitable<forward_outcome> forwarder::collect_length(std::string_view at_hand) {
-    auto const length = x_.request.content_length;
-    up_ = {body_framing::length, length};
-    auto piece = request_body_.take(client_.in.data() + x_.used, at_hand.size());
+    if (request.framing == body_framing::none)
+        return true;
+    if (request.framing == body_framing::chunked)
+        return false;
+    up_ = {body_framing::length, request.content_length};
+    auto const piece = request_body_.take(client_.in.data() + x_.used, client_.in.view().size() - x_.used);
     x_.used += piece.consumed;
     x_.bytes_in += piece.consumed;
     body_ = piece.data;
-    if (request_body_.finished())
-        co_return forward_outcome{};
-    if (at_hand.empty() && !co_await invite_body(client_, x_.request))
+    return request_body_.finished();
+}
+
+awaitable<forward_outcome> forwarder::collect_more() {
+    if (x_.request.framing == body_framing::length)
+        co_return co_await collect_length();
+    auto const at_hand = client_.in.view().size() - x_.used;
+    auto const collected = collect_chunks(at_hand);
+    if (collected.what == result::done && streaming_ && at_hand == 0 && !co_await invite_body(client_, x_.request))
+        co_return client_left;
+    co_return collected;
+}
+
+awaitable<forward_outcome> forwarder::collect_length() {
+    if (body_.empty() && !co_await invite_body(client_, x_.request))
         co_return client_left;
     x_.up = services_.blocks.take();
-    streaming_ = length > buffer_pool::block_size;
+    streaming_ = x_.request.content_length > buffer_pool::block_size;
     if (streaming_)
         co_return forward_outcome{};
 
@@ -153,23 +159,27 @@ forward_outcome forwarder::collect_chunks(std::size_t at_hand) {
     return {};
 }
 
-awaitable<forward_outcome> forwarder::open(bool fresh) {
+/// Chooses the target and takes a connection that is kept for it; false: there is none, go on with connect().
+bool forwarder::take_connection(bool fresh, forward_outcome& refused) {
     if (target_ == balancer::none)
-        if (auto const refused = choose_target(); refused.what != result::done)
-            co_return refused;
+        refused = choose_target();
+    if (refused.what != result::done)
+        return true;
     if (!fresh)
         x_.upstream = pool().take_idle(target_);
-    if (!x_.upstream) {
-        auto const why = co_await pool().connect(target_, x_.upstream);
-        if (why == connect_failure::cancelled && broken_off_.what != result::done)
-            co_return broken_off_;
-        if (why == connect_failure::cancelled)
-            co_return client_left;
-        if (why == connect_failure::tls)
-            x_.detail = "TLS with the upstream failed: " + pool().tls_failure();
-        if (why != connect_failure::none)
-            co_return connect_outcome(why);
-    }
+    return x_.upstream != nullptr;
+}
+
+awaitable<forward_outcome> forwarder::connect() {
+    auto const why = co_await pool().connect(target_, x_.upstream);
+    if (why == connect_failure::cancelled && broken_off_.what != result::done)
+        co_return broken_off_;
+    if (why == connect_failure::cancelled)
+        co_return client_left;
+    if (why == connect_failure::tls)
+        x_.detail = "TLS with the upstream failed: " + pool().tls_failure();
+    if (why != connect_failure::none)
+        co_return connect_outcome(why);
     co_return forward_outcome{};
 }
 
@@ -180,7 +190,9 @@ awaitable<forward_outcome> forwarder::send_and_receive() {
     if (!x_.once || !x_.once->goes_on_alone())
         client_.watch(x_.upstream->socket);
     auto const before = out.size();
-    auto const ec = co_await write_up(out);
+    error_code ec;
+    if (try_write_up(out, ec) != transfer::done)
+        ec = co_await write_up(out);
     // An upstream that refuses a body may have answered before it closed: what it said is looked for all the same.
     nothing_sent_ = ec && out.size() == before;
     x_.sent = x_.sent || !nothing_sent_;
@@ -254,36 +266,22 @@ void forwarder::break_off(forward_outcome why) {
         x_.upstream->socket.cancel();
 }
 
-awaitable<error_code> forwarder::write_up_secure(gather_list& out) {
-    for (;;) {
-        error_code ec;
-        std::size_t written = 0;
-        if (write_secure_now(*x_.upstream->tls, out, ec, written))
-            co_return ec;
-        services_.wheel.expires_after(*x_.upstream, settings().idle_timeout);
-        ec = co_await wait_for(x_.upstream->socket, tls_session::next::wait_write);
-        if (ec)
-            co_return ec;
-    }
+transfer forwarder::try_write_up(gather_list& out, error_code& ec) {
+    std::size_t n = 0;
+    return try_write(x_.upstream->socket, x_.upstream->tls.get(), out, n, ec);
 }
 
 awaitable<error_code> forwarder::write_up(gather_list& out) {
-    if (x_.upstream->tls) [[unlikely]]
-        co_return co_await write_up_secure(out);
-    auto& socket = x_.upstream->socket;
-    error_code ec;
-    while (!out.empty()) {
-        out.consume(socket.write_some(out.buffers(), ec));
-        if (ec && ec != asio::error::would_block)
+    for (;;) {
+        error_code ec;
+        auto const what = try_write_up(out, ec);
+        if (what == transfer::done)
             co_return ec;
-        if (out.empty())
-            break;
         services_.wheel.expires_after(*x_.upstream, settings().idle_timeout);
-        auto const [failed] = co_await socket.async_wait(tcp_socket::wait_write, use_result);
+        auto const [failed] = co_await x_.upstream->socket.async_wait(wait_of(what), in_place);
         if (failed)
             co_return failed;
     }
-    co_return error_code{};
 }
 
 } // namespace weir::proxy

@@ -108,28 +108,35 @@ private:
     };
 
     // The request on its way up.
-    awaitable<forward_outcome> collect_body();
-    awaitable<forward_outcome> collect_length(std::string_view at_hand);
+    bool take_body_at_hand();
+    awaitable<forward_outcome> collect_more();
+    awaitable<forward_outcome> collect_length();
     forward_outcome collect_chunks(std::size_t at_hand);
     void begin_attempts(boot_clock::time_point now);
     forward_outcome choose_target();
-    awaitable<forward_outcome> open(bool fresh);
+    bool take_connection(bool fresh, forward_outcome& refused);
+    awaitable<forward_outcome> connect();
     awaitable<forward_outcome> send_and_receive();
     awaitable<forward_outcome> stream_and_receive();
     awaitable<void> upload();
     awaitable<bool> read_piece(std::string_view& data);
+    transfer try_write_up(gather_list& out, error_code& ec);
     awaitable<error_code> write_up(gather_list& out);
-    awaitable<error_code> write_up_secure(gather_list& out);
     void break_off(forward_outcome why);
 
     // The answer on its way down.
     awaitable<forward_outcome> download();
     awaitable<forward_outcome> download_and_stop_upload();
-    awaitable<forward_outcome> read_response_head();
+    enum class head_state { partial, interim, complete, refused };
+    head_state take_response_head(forward_outcome& why);
+    awaitable<error_code> pass_interim();
+    forward_outcome judge_answer();
+    bool take_whole_answer(gather_list& out);
     awaitable<forward_outcome> relay_body();
     awaitable<forward_outcome> relay_switch();
+    forward_outcome end_relay(bool whole);
+    transfer try_read_down(error_code& ec, std::chrono::nanoseconds timeout);
     awaitable<error_code> read_down(std::chrono::nanoseconds timeout);
-    awaitable<error_code> read_down_secure(std::chrono::nanoseconds timeout);
     awaitable<error_code> write_down(gather_list& out);
     awaitable<forward_outcome> cut_short();
     forward_outcome explain_silence() const;

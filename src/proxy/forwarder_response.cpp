@@ -42,58 +42,89 @@ awaitable<forward_outcome> forwarder::download() {
     if (!x_.down)
         x_.down = services_.blocks.take();
     down_begin_ = down_end_ = 0;
-    auto const head = co_await read_response_head();
-    if (head.what != result::done)
-        co_return head;
+    x_.response.reset();
+    forward_outcome early;
+    for (unsigned interim = 0;;) {
+        auto const state = take_response_head(early);
+        if (state == head_state::complete)
+            break;
+        if (state == head_state::refused)
+            co_return early;
+        if (state == head_state::interim && ++interim > max_interim)
+            co_return bad_answer("the upstream sent interim answers without end");
+        if (state == head_state::interim) {
+            if (co_await pass_interim())
+                co_return forward_outcome{result::gone, client_closed, client_closed_text, {}};
+            continue;
+        }
+        error_code ec;
+        auto const what = try_read_down(ec, settings().first_byte_timeout);
+        if (what != transfer::done)
+            std::tie(ec) = co_await x_.upstream->socket.async_wait(wait_of(what), in_place);
+        if (ec)
+            co_return explain_silence();
+    }
+    early = judge_answer();
+    if (early.what != result::done)
+        co_return early;
+    if (x_.response.status == 101)
+        co_return co_await relay_switch();
+    gather_list out;
+    if (!take_whole_answer(out))
+        co_return co_await relay_body();
+    x_.answered = true;
+    error_code ec;
+    if (!client_.write_now(out, ec))
+        ec = co_await write_down(out);
+    alone_ = ec.failed();
+    co_return end_relay(true);
+}
+
+/// Parses what there is of a head.
+forwarder::head_state forwarder::take_response_head(forward_outcome& why) {
+    if (down_end_ == down_begin_)
+        return head_state::partial;
+    auto limits = services_.head_limits();
+    limits.max_head = std::min(limits.max_head, buffer_pool::block_size - 1);
+    auto const parsed = http::parse_response_head({x_.down.data() + down_begin_, down_end_ - down_begin_}, limits,
+                                                  x_.request.verb, x_.response);
+    if (parsed.state == http::parse_state::refused) {
+        why = bad_answer(parsed.why.reason);
+        return head_state::refused;
+    }
+    if (parsed.state == http::parse_state::complete) {
+        down_begin_ += parsed.consumed;
+        if (x_.response.status >= 200 || (x_.response.status == 101 && is_agreed_switch(x_.response, x_.upgrade)))
+            return head_state::complete;
+        why = bad_answer("the upstream switched protocols unasked");
+        return x_.response.status == 101 ? head_state::refused : head_state::interim;
+    }
+    if (down_begin_ != 0) {
+        std::memmove(x_.down.data(), x_.down.data() + down_begin_, down_end_ - down_begin_);
+        down_end_ -= down_begin_;
+        down_begin_ = 0;
+    }
+    return head_state::partial;
+}
+
+awaitable<error_code> forwarder::pass_interim() {
+    if (x_.response.status == 100 || x_.request.version != 11)
+        co_return error_code{};
+    write_interim_head(x_.reply, x_.response);
+    gather_list out;
+    out.add(x_.reply);
+    co_return co_await write_down(out);
+}
+
+/// The head is there.
+forward_outcome forwarder::judge_answer() {
     head_received_ = true;
     alarm_.never();
     if (x_.leave.held() || x_.target_leave.held())
         judge_head();
     if (wants_another(x_.response.status))
-        co_return forward_outcome{result::again, x_.response.status, {}, {}};
-    if (x_.response.status == 101)
-        co_return co_await relay_switch();
-    co_return co_await relay_body();
-}
-
-awaitable<forward_outcome> forwarder::read_response_head() {
-    x_.response.reset();
-    auto limits = services_.head_limits();
-    limits.max_head = std::min(limits.max_head, buffer_pool::block_size - 1);
-    for (unsigned interim = 0;;) {
-        if (down_end_ != down_begin_) {
-            auto const parsed = http::parse_response_head({x_.down.data() + down_begin_, down_end_ - down_begin_},
-                                                          limits, x_.request.verb, x_.response);
-            if (parsed.state == http::parse_state::refused)
-                co_return bad_answer(parsed.why.reason);
-            if (parsed.state == http::parse_state::complete) {
-                down_begin_ += parsed.consumed;
-                if (x_.response.status >= 200)
-                    co_return forward_outcome{};
-                if (x_.response.status == 101 && is_agreed_switch(x_.response, x_.upgrade))
-                    co_return forward_outcome{};
-                if (x_.response.status == 101)
-                    co_return bad_answer("the upstream switched protocols unasked");
-                if (++interim > max_interim)
-                    co_return bad_answer("the upstream sent interim answers without end");
-                if (x_.response.status != 100 && x_.request.version == 11) {
-                    write_interim_head(x_.reply, x_.response);
-                    gather_list out;
-                    out.add(x_.reply);
-                    if (co_await write_down(out))
-                        co_return forward_outcome{result::gone, client_closed, client_closed_text, {}};
-                }
-                continue;
-            }
-            if (down_begin_ != 0) {
-                std::memmove(x_.down.data(), x_.down.data() + down_begin_, down_end_ - down_begin_);
-                down_end_ -= down_begin_;
-                down_begin_ = 0;
-            }
-        }
-        if (co_await read_down(settings().first_byte_timeout))
-            co_return explain_silence();
-    }
+        return {result::again, x_.response.status, {}, {}};
+    return {};
 }
 
 forward_outcome forwarder::explain_silence() const {
@@ -137,10 +168,25 @@ void forwarder::begin_reply(outgoing_body body) {
     x_.status = x_.response.status;
 }
 
-awaitable<forward_outcome> forwarder::relay_body() {
+/// Begins the answer. Where all of it is at hand and nobody but the client waits for it, `out` holds it then.
+bool forwarder::take_whole_answer(gather_list& out) {
     response_body_.start(x_.response.framing, x_.response.content_length);
     down_ = choose_framing();
     begin_reply(down_);
+    out.add(x_.reply);
+    bool const whole =
+        x_.response.framing == body_framing::none ||
+        (x_.response.framing == body_framing::length && x_.response.content_length <= down_end_ - down_begin_);
+    if (!whole || !x_.usages.empty() || x_.copy() != nullptr || x_.once || x_.lock || x_.flight)
+        return false;
+    auto const piece = response_body_.take(x_.down.data() + down_begin_, down_end_ - down_begin_);
+    down_begin_ += piece.consumed;
+    x_.bytes_out += piece.data.size();
+    add_framed(out, down_, piece.data, true, down_chunk_);
+    return true;
+}
+
+awaitable<forward_outcome> forwarder::relay_body() {
     bool const read_here = !x_.usages.empty();
     if (read_here)
         services_.admission->begin_response(x_);
@@ -187,11 +233,15 @@ awaitable<forward_outcome> forwarder::relay_body() {
                 co_return co_await cut_short();
         }
     }
-    if (ended)
+    co_return end_relay(ended);
+}
+
+forward_outcome forwarder::end_relay(bool whole) {
+    if (whole)
         settle_upstream();
     if (alone_)
-        co_return forward_outcome{result::gone, x_.status, client_closed_text, {}};
-    co_return forward_outcome{};
+        return {result::gone, x_.status, client_closed_text, {}};
+    return {};
 }
 
 /// The head is there of an answer that others may be given, too.
@@ -290,44 +340,39 @@ void forwarder::settle_upstream() {
     pool().put_back(std::move(x_.upstream));
 }
 
-awaitable<error_code> forwarder::read_down(std::chrono::nanoseconds timeout) {
-    auto& socket = x_.upstream->socket;
-    asio::mutable_buffer const room{x_.down.data() + down_end_, buffer_pool::block_size - down_end_};
-    if (broken_off_.what != result::done || client_.gone() || x_.upstream->expired || x_.lock_lost())
-        co_return asio::error::operation_aborted;
-    if (x_.upstream->tls) [[unlikely]]
-        co_return co_await read_down_secure(timeout);
-    bool const limited = !uploading_ || head_received_;
-    for (;;) {
-        error_code ec;
-        auto const n = socket.read_some(room, ec);
-        if (ec != asio::error::would_block) {
-            if (limited)
-                x_.upstream->never(); // how long the client takes is no fault of the upstream
-            if (n != 0 && x_.first_byte == boot_clock::time_point{})
-                x_.first_byte = boot_clock::now();
-            down_end_ += n;
-            co_return ec;
-        }
-        if (limited)
-            services_.wheel.expires_after(*x_.upstream, timeout);
-        auto const [failed] = co_await socket.async_wait(tcp_socket::wait_read, use_result);
-        if (failed)
-            co_return failed;
-    }
-}
-
-awaitable<error_code> forwarder::read_down_secure(std::chrono::nanoseconds timeout) {
+transfer forwarder::try_read_down(error_code& ec, std::chrono::nanoseconds timeout) {
     auto& from = *x_.upstream;
-    if (!uploading_ || head_received_)
-        services_.wheel.expires_after(from, timeout);
+    if (broken_off_.what != result::done || client_.gone() || from.expired || x_.lock_lost()) {
+        ec = asio::error::operation_aborted;
+        return transfer::done;
+    }
+    bool const limited = !uploading_ || head_received_;
     std::size_t n = 0;
-    auto const ec = co_await read_secure(from.socket, *from.tls,
-                                         {x_.down.data() + down_end_, buffer_pool::block_size - down_end_}, n);
+    auto const what =
+        try_read(from.socket, from.tls.get(), {x_.down.data() + down_end_, buffer_pool::block_size - down_end_}, n, ec);
+    if (what != transfer::done) {
+        if (limited)
+            services_.wheel.expires_after(from, timeout);
+        return what;
+    }
+    if (limited)
+        from.never(); // how long the client takes is no fault of the upstream
     if (n != 0 && x_.first_byte == boot_clock::time_point{})
         x_.first_byte = boot_clock::now();
     down_end_ += n;
-    co_return ec;
+    return what;
+}
+
+awaitable<error_code> forwarder::read_down(std::chrono::nanoseconds timeout) {
+    for (;;) {
+        error_code ec;
+        auto const what = try_read_down(ec, timeout);
+        if (what == transfer::done)
+            co_return ec;
+        auto const [failed] = co_await x_.upstream->socket.async_wait(wait_of(what), in_place);
+        if (failed)
+            co_return failed;
+    }
 }
 
 awaitable<error_code> forwarder::write_down(gather_list& out) {

@@ -1,6 +1,7 @@
 #include "proxy/head_writer.hpp"
 
 #include "proxy/lock_hold.hpp"
+#include "proxy/text_writer.hpp"
 
 #include <boost/beast/core/string.hpp>
 
@@ -62,47 +63,47 @@ own classify(http::field const& each) noexcept {
     }
 }
 
-void append_field(std::string& out, std::string_view name, std::string_view value) {
-    out.append(name).append(": "sv).append(value).append("\r\n"sv);
+void append_field(text_writer& out, std::string_view name, std::string_view value) {
+    out.add(name).add(": "sv).add(value).add("\r\n"sv);
 }
 
-void append_framing(std::string& out, outgoing_body body) {
+void append_framing(text_writer& out, outgoing_body body) {
     if (body.framing == http::body_framing::chunked) {
-        out.append("Transfer-Encoding: chunked\r\n"sv);
+        out.add("Transfer-Encoding: chunked\r\n"sv);
     } else if (body.framing == http::body_framing::length) {
-        out.append("Content-Length: "sv);
-        append_number(out, body.length);
-        out.append("\r\n"sv);
+        out.add("Content-Length: "sv);
+        out.add_number(body.length);
+        out.add("\r\n"sv);
     }
 }
 
 /// All lines of one list field, in order, as one line (RFC 9110 5.3): many upstreams look at one line alone.
-void append_list(std::string& out, http::request_head const& request, own which) {
+void append_list(text_writer& out, http::request_head const& request, own which) {
     for (auto const& each : request.fields())
         if (classify(each) == which && !each.value.empty())
-            out.append(each.value).append(", "sv);
+            out.add(each.value).add(", "sv);
 }
 
-void append_forwarded(std::string& out, http::request_head const& request, client_info const& client, bool had_for,
+void append_forwarded(text_writer& out, http::request_head const& request, client_info const& client, bool had_for,
                       bool had_forwarded) {
-    out.append("X-Forwarded-For: "sv);
+    out.add("X-Forwarded-For: "sv);
     if (client.trusted && had_for)
         append_list(out, request, own::forwarded_for);
-    out.append(client.peer).append("\r\nForwarded: "sv);
+    out.add(client.peer).add("\r\nForwarded: "sv);
     if (client.trusted && had_forwarded)
         append_list(out, request, own::forwarded);
     bool const v6 = client.peer.find(':') != std::string_view::npos;
-    out.append(v6 ? "for=\"["sv : "for="sv).append(client.peer).append(v6 ? "]\""sv : ""sv);
+    out.add(v6 ? "for=\"["sv : "for="sv).add(client.peer).add(v6 ? "]\""sv : ""sv);
     if (!request.host.empty())
-        out.append(";host=\""sv).append(request.host).append("\""sv);
-    out.append(client.secure ? ";proto=https\r\n"sv : ";proto=http\r\n"sv);
+        out.add(";host=\""sv).add(request.host).add("\""sv);
+    out.add(client.secure ? ";proto=https\r\n"sv : ";proto=http\r\n"sv);
 }
 
 /// The start line of a response.
-void append_status(std::string& out, http::response_head const& response) {
-    out.append("HTTP/1.1 "sv);
-    append_number(out, response.status);
-    out.append(" "sv).append(response.reason).append("\r\n"sv);
+void append_status(text_writer& out, http::response_head const& response) {
+    out.add("HTTP/1.1 "sv);
+    out.add_number(response.status);
+    out.add(" "sv).add(response.reason).add("\r\n"sv);
 }
 
 } // namespace
@@ -120,16 +121,18 @@ void choose_request_id(http::request_head const& request, id_source& ids, std::s
             out = each.value;
             return;
         }
-    ids.append(out, 32);
+    ids.append(out);
 }
 
-void write_request_head(std::string& out, http::request_head const& request, std::string_view path,
+void write_request_head(std::string& to, http::request_head const& request, std::string_view path,
                         std::string_view query, bool has_query, client_info const& client, outgoing_body body,
                         std::string_view request_id, id_source& ids) {
-    out.assign(request.method).append(" "sv).append(path);
+    to.clear();
+    text_writer out(to);
+    out.add(request.method).add(' ').add(path);
     if (has_query)
-        out.append("?"sv).append(query);
-    out.append(" HTTP/1.1\r\nHost: "sv).append(request.host).append("\r\n"sv);
+        out.add("?"sv).add(query);
+    out.add(" HTTP/1.1\r\nHost: "sv).add(request.host).add("\r\n"sv);
 
     std::string_view host;
     std::string_view proto;
@@ -168,27 +171,27 @@ void write_request_head(std::string& out, http::request_head const& request, std
     append_field(out, "X-Forwarded-Host", client.trusted && !host.empty() ? host : request.host);
     append_field(out, "X-Forwarded-Proto", client.trusted && !proto.empty() ? proto : client.secure ? "https" : "http");
     append_field(out, "X-Request-Id", request_id);
-    out.append(client.extra);
-    out.append("traceparent: "sv);
+    out.add(client.extra);
+    out.add("traceparent: "sv);
     if (is_valid_traceparent(trace)) {
-        out.append(trace);
+        out.add(trace);
     } else {
-        out.append("00-"sv);
-        ids.append(out, 32);
-        out.append("-"sv);
-        ids.append(out, 16);
-        out.append("-00"sv);
+        auto const trace_id = ids.make<32>();
+        auto const span_id = ids.make<16>();
+        out.add("00-"sv).add({trace_id.data(), trace_id.size()}).add('-');
+        out.add({span_id.data(), span_id.size()}).add("-00"sv);
     }
-    out.append(request.version == 10 ? "\r\nVia: 1.0 weir\r\n"sv : "\r\nVia: 1.1 weir\r\n"sv);
+    out.add(request.version == 10 ? "\r\nVia: 1.0 weir\r\n"sv : "\r\nVia: 1.1 weir\r\n"sv);
     if (!client.upgrade.empty())
-        out.append("Connection: Upgrade\r\nUpgrade: "sv).append(client.upgrade).append("\r\n"sv);
+        out.add("Connection: Upgrade\r\nUpgrade: "sv).add(client.upgrade).add("\r\n"sv);
     append_framing(out, body);
-    out.append("\r\n"sv);
+    out.add("\r\n"sv);
 }
 
-void write_response_head(std::string& out, http::response_head const& response, outgoing_body body,
+void write_response_head(std::string& to, http::response_head const& response, outgoing_body body,
                          reply_fields const& ours) {
-    out.clear();
+    to.clear();
+    text_writer out(to);
     append_status(out, response);
     bool dated = false;
     bool identified = false;
@@ -203,20 +206,20 @@ void write_response_head(std::string& out, http::response_head const& response, 
         append_field(out, "Date", ours.date);
     if (!identified)
         append_field(out, "X-Request-Id", ours.request_id);
-    out.append(response.version == 10 ? "Via: 1.0 weir\r\n"sv : "Via: 1.1 weir\r\n"sv);
-    out.append(ours.extra);
+    out.add(response.version == 10 ? "Via: 1.0 weir\r\n"sv : "Via: 1.1 weir\r\n"sv);
+    out.add(ours.extra);
     append_framing(out, body);
     if (!ours.keep_alive)
-        out.append("Connection: close\r\n"sv);
+        out.add("Connection: close\r\n"sv);
     else if (ours.client_version == 10)
-        out.append("Connection: keep-alive\r\n"sv);
-    out.append("\r\n"sv);
+        out.add("Connection: keep-alive\r\n"sv);
+    out.add("\r\n"sv);
 }
 
 namespace {
 
 /// The fields of a 1xx, which has no body whatever it says.
-void append_bodiless(std::string& out, http::response_head const& response) {
+void append_bodiless(text_writer& out, http::response_head const& response) {
     append_status(out, response);
     for (auto const& each : response.fields())
         if (!http::is_hop_by_hop(response, each) && each.id != beast_field::content_length)
@@ -225,21 +228,23 @@ void append_bodiless(std::string& out, http::response_head const& response) {
 
 } // namespace
 
-void write_switch_head(std::string& out, http::response_head const& response, reply_fields const& ours) {
-    out.clear();
+void write_switch_head(std::string& to, http::response_head const& response, reply_fields const& ours) {
+    to.clear();
+    text_writer out(to);
     append_bodiless(out, response);
     if (response.find("x-request-id") == nullptr)
         append_field(out, "X-Request-Id", ours.request_id);
-    out.append("Via: 1.1 weir\r\n"sv).append(ours.extra);
+    out.add("Via: 1.1 weir\r\n"sv).add(ours.extra);
     append_field(out, "Connection", "Upgrade");
     append_field(out, "Upgrade", response.find(beast_field::upgrade));
-    out.append("\r\n"sv);
+    out.add("\r\n"sv);
 }
 
-void write_interim_head(std::string& out, http::response_head const& response) {
-    out.clear();
+void write_interim_head(std::string& to, http::response_head const& response) {
+    to.clear();
+    text_writer out(to);
     append_bodiless(out, response);
-    out.append("\r\n"sv);
+    out.add("\r\n"sv);
 }
 
 } // namespace weir::proxy

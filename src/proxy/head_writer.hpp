@@ -36,9 +36,9 @@ struct outgoing_body {
 /// Takes the request id of the client if it is sane, else makes one.
 void choose_request_id(http::request_head const& request, id_source& ids, std::string& out);
 
-/// Writes the head of the request as the upstream gets it into `out`: the canonical target, Host, the client's fields
+/// Writes the head of the request as the upstream gets it into `to`: the canonical target, Host, the client's fields
 /// without those of its connection, and ours (Via, X-Forwarded-*, Forwarded, X-Request-Id, traceparent, framing).
-void write_request_head(std::string& out, http::request_head const& request, std::string_view path,
+void write_request_head(std::string& to, http::request_head const& request, std::string_view path,
                         std::string_view query, bool has_query, client_info const& client, outgoing_body body,
                         std::string_view request_id, id_source& ids);
 
@@ -54,16 +54,16 @@ struct reply_fields {
     unsigned client_version = 11;
 };
 
-/// Writes the head of the upstream's response as the client gets it into `out`.
-void write_response_head(std::string& out, http::response_head const& response, outgoing_body body,
+/// Writes the head of the upstream's response as the client gets it into `to`.
+void write_response_head(std::string& to, http::response_head const& response, outgoing_body body,
                          reply_fields const& ours);
 
 /// Writes the head by which the upstream switched to one of the protocols it was offered, as the client gets it, into
-/// `out`.
-void write_switch_head(std::string& out, http::response_head const& response, reply_fields const& ours);
+/// `to`.
+void write_switch_head(std::string& to, http::response_head const& response, reply_fields const& ours);
 
-/// Writes an interim response (1xx) as the client gets it into `out`.
-void write_interim_head(std::string& out, http::response_head const& response);
+/// Writes an interim response (1xx) as the client gets it into `to`.
+void write_interim_head(std::string& to, http::response_head const& response);
 
 /// Appends `value` in decimal.
 void append_number(std::string& out, std::uint64_t value);

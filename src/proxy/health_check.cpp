@@ -56,23 +56,8 @@ private:
         of_->wheel.expires_after(*connection, how_.timeout);
         gather_list out;
         out.add(request_);
-        while (!out.empty()) {
-            if (connection->tls) {
-                error_code ec;
-                std::size_t written = 0;
-                if (!write_secure_now(*connection->tls, out, ec, written))
-                    ec = co_await wait_for(connection->socket, tls_session::next::wait_write);
-                if (ec)
-                    co_return false;
-                continue;
-            }
-            error_code ec;
-            out.consume(connection->socket.write_some(out.buffers(), ec));
-            if (ec == asio::error::would_block)
-                std::tie(ec) = co_await connection->socket.async_wait(tcp_socket::wait_write, use_result);
-            if (ec)
-                co_return false;
-        }
+        if (co_await write(connection->socket, connection->tls.get(), out))
+            co_return false;
         co_return co_await read_answer(*connection);
     }
 
@@ -83,13 +68,7 @@ private:
         while (size < head.size()) {
             asio::mutable_buffer const room(head.data() + size, head.size() - size);
             std::size_t n = 0;
-            error_code ec;
-            if (connection.tls)
-                ec = co_await read_secure(connection.socket, *connection.tls, room, n);
-            else
-                n = connection.socket.read_some(room, ec);
-            if (ec == asio::error::would_block)
-                std::tie(ec) = co_await connection.socket.async_wait(tcp_socket::wait_read, use_result);
+            auto const ec = co_await read(connection.socket, connection.tls.get(), room, n);
             size += n;
             if (ec)
                 break;

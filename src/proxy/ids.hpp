@@ -2,6 +2,7 @@
 
 #include <array>
 #include <cstdint>
+#include <cstring>
 #include <random>
 #include <string>
 #include <string_view>
@@ -19,11 +20,20 @@ public:
 
     std::uint64_t random() noexcept { return next(); }
 
-    /// Appends `digits` random hexadecimal digits, not all of them zero (as W3C Trace Context demands).
-    void append(std::string& out, std::size_t digits) {
-        for (; digits > 16; digits -= 16)
-            append_word(out, next(), 16);
-        append_word(out, next() | 1, digits);
+    /// Random hexadecimal digits, not all of them zero (as W3C Trace Context demands).
+    template <std::size_t Digits>
+    std::array<char, Digits> make() noexcept {
+        static_assert(Digits == 16 || Digits == 32);
+        std::array<char, Digits> text;
+        for (std::size_t i = 0; i < Digits; i += 16)
+            write_word(text.data() + i, next() | 1);
+        return text;
+    }
+
+    /// Appends a request id: 32 such digits.
+    void append(std::string& out) {
+        auto const made = make<32>();
+        out.append(made.data(), made.size());
     }
 
 private:
@@ -42,11 +52,15 @@ private:
 
     static std::uint64_t rotl(std::uint64_t x, int k) noexcept { return (x << k) | (x >> (64 - k)); }
 
-    static void append_word(std::string& out, std::uint64_t word, std::size_t digits) {
-        std::array<char, 16> text{};
-        for (std::size_t i = digits; i-- > 0; word >>= 4)
-            text[i] = "0123456789abcdef"[word & 15];
-        out.append(text.data(), digits);
+    /// All 16 digits of a word, in any order; eight a step.
+    static void write_word(char* to, std::uint64_t word) noexcept {
+        constexpr std::uint64_t ones = 0x0101010101010101U;
+        for (auto nibbles : {word & (ones * 0x0f), (word >> 4) & (ones * 0x0f)}) {
+            auto const letters = ((nibbles + ones * 6) >> 4) & ones;
+            auto const text = nibbles + ones * '0' + letters * ('a' - '0' - 10);
+            std::memcpy(to, &text, 8);
+            to += 8;
+        }
     }
 
     std::array<std::uint64_t, 4> state_{};

@@ -6,6 +6,7 @@
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/basic_socket_acceptor.hpp>
 #include <boost/asio/buffer.hpp>
+#include <boost/asio/deferred.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/use_awaitable.hpp>
@@ -29,6 +30,9 @@ using tcp_acceptor = asio::basic_socket_acceptor<tcp, executor>;
 
 /// The completion token of every operation: `auto [ec, n] = co_await ...`, no exception on the data path.
 inline constexpr asio::as_tuple_t<asio::use_awaitable_t<executor>> use_result{};
+
+/// The same for the waits of sockets, without a coroutine in between: the operation keeps its arguments by value.
+inline constexpr asio::as_tuple_t<asio::deferred_t> in_place{};
 
 /// Slices to be written in one system call; what a partial write left stays in place.
 class gather_list {

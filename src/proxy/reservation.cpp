@@ -29,7 +29,7 @@ bool admission::reserve(exchange& x) {
         return false;
     auto const& upstream = config_.upstreams[route.upstream];
     x.keep = parts_of_life * std::max(upstream.first_byte_timeout, upstream.idle_timeout);
-    ids_.append(x.reservation, 32); // of our own: a client that repeats its request id must not ride for free
+    ids_.append(x.reservation); // of our own: a client that repeats its request id must not ride for free
     return true;
 }
 

@@ -13,8 +13,6 @@
 namespace weir::proxy {
 namespace {
 
-constexpr std::size_t max_record = 16 * 1024;
-
 /// The latest complaint of OpenSSL's, and none left behind.
 std::string last_words() {
     auto const code = ERR_peek_last_error();
@@ -188,13 +186,6 @@ std::string tls_session::explain() const {
     return verdict == X509_V_OK ? why_ : std::string("its certificate: ") + X509_verify_cert_error_string(verdict);
 }
 
-awaitable<error_code> wait_for(tcp_socket& socket, tls_session::next for_what) {
-    auto const what = wait_of(for_what);
-    socket.blocked(what);
-    auto const [ec] = co_await socket.async_wait(what, use_result);
-    co_return ec;
-}
-
 awaitable<error_code> shake_hands(tcp_socket& socket, tls_session& session) {
     for (;;) {
         auto const what = session.handshake();
@@ -202,50 +193,12 @@ awaitable<error_code> shake_hands(tcp_socket& socket, tls_session& session) {
             co_return error_code{};
         if (what == tls_session::next::failed || what == tls_session::next::ended)
             co_return error_code{asio::error::connection_refused};
-        if (auto const ec = co_await wait_for(socket, what))
-            co_return ec;
+        auto const wait = what == tls_session::next::wait_read ? tcp_socket::wait_read : tcp_socket::wait_write;
+        socket.blocked(wait);
+        auto const [failed] = co_await socket.async_wait(wait, in_place);
+        if (failed)
+            co_return failed;
     }
-}
-
-awaitable<error_code> read_secure(tcp_socket& socket, tls_session& session, asio::mutable_buffer to, std::size_t& n) {
-    for (;;) {
-        switch (auto const what = session.read(to, n)) {
-        case tls_session::next::go_on:
-            co_return error_code{};
-        case tls_session::next::ended:
-            co_return error_code{asio::error::eof};
-        case tls_session::next::failed: // among them an end of the connection that is not an end of the stream
-            co_return error_code{asio::error::connection_reset};
-        case tls_session::next::wait_read:
-        case tls_session::next::wait_write:
-            if (auto const ec = co_await wait_for(socket, what))
-                co_return ec;
-        }
-    }
-}
-
-bool write_secure_now(tls_session& session, gather_list& out, error_code& ec, std::size_t& written) {
-    std::array<char, max_record> record;
-    while (!out.empty()) {
-        // Small slices share a record: each costs its own header, tag and system call.
-        auto const first = out.buffers().front();
-        std::string_view bytes{static_cast<char const*>(first.data()), first.size()};
-        if (bytes.size() < max_record && out.buffers().size() > 1) {
-            auto const n = asio::buffer_copy(asio::buffer(record), out.buffers());
-            bytes = {record.data(), n};
-        }
-        std::size_t n = 0;
-        auto const what = session.write(bytes.substr(0, max_record), n);
-        out.consume(n);
-        written += n;
-        if (what == tls_session::next::wait_read || what == tls_session::next::wait_write)
-            return false;
-        if (what != tls_session::next::go_on) {
-            ec = asio::error::broken_pipe;
-            return true;
-        }
-    }
-    return true;
 }
 
 } // namespace weir::proxy

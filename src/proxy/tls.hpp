@@ -97,22 +97,7 @@ private:
     bool broken_ = false;
 };
 
-/// What of a socket is waited for. Precondition: `what` is wait_read or wait_write.
-inline tcp_socket::wait_type wait_of(tls_session::next what) noexcept {
-    return what == tls_session::next::wait_read ? tcp_socket::wait_read : tcp_socket::wait_write;
-}
-
-/// Waits for what a session asks for. Precondition: `for_what` is wait_read or wait_write.
-awaitable<error_code> wait_for(tcp_socket& socket, tls_session::next for_what);
-
 /// Carries the handshake through. The error is that of the socket, or `connection_refused` where TLS failed.
 awaitable<error_code> shake_hands(tcp_socket& socket, tls_session& session);
-
-/// Reads some, waiting for it.
-awaitable<error_code> read_secure(tcp_socket& socket, tls_session& session, asio::mutable_buffer to, std::size_t& n);
-
-/// Writes what goes at once, in records of up to 16 KiB, and takes that from `out`. True: all of it, or it failed
-/// (`ec`).
-bool write_secure_now(tls_session& session, gather_list& out, error_code& ec, std::size_t& written);
 
 } // namespace weir::proxy

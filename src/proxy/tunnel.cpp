@@ -10,15 +10,6 @@ namespace {
 /// How many blocks in a row are moved without a turn of the loop for the others.
 constexpr unsigned max_burst = 16;
 
-tls_session::next meaning(error_code ec, tls_session::next not_yet) noexcept {
-    using next = tls_session::next;
-    if (!ec)
-        return next::go_on;
-    if (ec == asio::error::would_block)
-        return not_yet;
-    return ec == asio::error::eof ? next::ended : next::failed;
-}
-
 } // namespace
 
 tunnel::tunnel(client_stream& client, upstream_connection& up, deadline_wheel& wheel, buffer_pool& blocks,
@@ -46,7 +37,6 @@ awaitable<tunnel_end> tunnel::run(std::string_view said) {
 }
 
 awaitable<void> tunnel::pump(side& from, side& to, std::string_view data) {
-    using next = tls_session::next;
     buffer_pool::block block;
     for (unsigned burst = 0; !over_; ++burst) {
         if (!data.empty()) {
@@ -64,71 +54,48 @@ awaitable<void> tunnel::pump(side& from, side& to, std::string_view data) {
         if (!block)
             block = blocks_.take();
         std::size_t n = 0;
-        auto const what = read_some(from, {block.data(), buffer_pool::block::size()}, n);
-        if (what == next::go_on) {
+        error_code ec;
+        auto const what = try_read(from.socket, from.tls, {block.data(), buffer_pool::block::size()}, n, ec);
+        if (what == transfer::done && !ec) {
             data = {block.data(), n};
             continue;
         }
         block.release();
         burst = 0;
-        if (what == next::ended)
-            co_return end_writing(to);
-        if (what == next::failed)
-            co_return stop(from.broken);
-        if (!co_await wait(from, what))
+        if (what != transfer::done && !co_await wait(from, what))
             co_return;
+        if (what != transfer::done)
+            continue;
+        if (ec == asio::error::eof)
+            co_return end_writing(to);
+        co_return stop(from.broken);
     }
 }
 
 awaitable<bool> tunnel::write(side& to, std::string_view data) {
-    using next = tls_session::next;
-    while (!data.empty()) {
-        std::size_t n = 0;
-        auto const what = write_some(to, data, n);
-        data.remove_prefix(n);
-        to.written += n;
-        if (what == next::go_on)
-            continue;
-        if (what == next::failed || what == next::ended) {
+    gather_list out;
+    out.add(data);
+    for (;;) {
+        error_code ec;
+        auto const what = try_write(to.socket, to.tls, out, to.written, ec);
+        if (what == transfer::done && ec)
             stop(to.broken);
-            co_return false;
-        }
+        if (what == transfer::done)
+            co_return !ec;
         wheel_.expires_after(to.unread, to.patience);
         bool const ready = co_await wait(to, what);
         to.unread.never();
         if (!ready)
             co_return false;
     }
-    co_return true;
 }
 
 /// False: the tunnel is over.
-awaitable<bool> tunnel::wait(side& for_what, tls_session::next what) {
-    error_code ec;
-    if (for_what.tls)
-        ec = co_await wait_for(for_what.socket, what);
-    else
-        std::tie(ec) = co_await for_what.socket.async_wait(wait_of(what), use_result);
+awaitable<bool> tunnel::wait(side& for_what, transfer what) {
+    auto const [ec] = co_await for_what.socket.async_wait(wait_of(what), in_place);
     if (ec)
         stop(for_what.broken);
     co_return !over_;
-}
-
-tls_session::next tunnel::read_some(side& from, asio::mutable_buffer room, std::size_t& n) {
-    if (from.tls)
-        return from.tls->read(room, n);
-    error_code ec;
-    n = from.socket.read_some(room, ec);
-    return meaning(ec, tls_session::next::wait_read);
-}
-
-tls_session::next tunnel::write_some(side& to, std::string_view data, std::size_t& n) {
-    if (to.tls)
-        return to.tls->write(data, n);
-    error_code ec;
-    asio::const_buffer const bytes{data.data(), data.size()};
-    n = to.socket.write_some({&bytes, 1}, ec);
-    return meaning(ec, tls_session::next::wait_write);
 }
 
 void tunnel::end_writing(side& to) noexcept {

@@ -74,9 +74,7 @@ private:
 
     awaitable<void> pump(side& from, side& to, std::string_view data);
     awaitable<bool> write(side& to, std::string_view data);
-    awaitable<bool> wait(side& for_what, tls_session::next what);
-    static tls_session::next read_some(side& from, asio::mutable_buffer room, std::size_t& n);
-    static tls_session::next write_some(side& to, std::string_view data, std::size_t& n);
+    awaitable<bool> wait(side& for_what, transfer what);
     static void end_writing(side& to) noexcept;
     void stop(tunnel_end why) noexcept;
 

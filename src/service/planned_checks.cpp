@@ -58,7 +58,7 @@ bool planned_checks::read(std::string_view body, question what, config::config c
     for (std::size_t i = 0; i < count_; ++i) {
         auto& asked = body_.items[i];
         if (what == question::reserve && asked.request_id.empty())
-            ids.append(asked.request_id, 32);
+            ids.append(asked.request_id);
         plan(config, i);
     }
     return issues_.empty();

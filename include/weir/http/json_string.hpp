@@ -12,6 +12,9 @@ namespace weir::http {
 /// is full.
 WEIR_DECL void append_json_string(std::string& out, std::string_view text);
 
+/// Whether `text` stands in a JSON string as it is: printable ASCII without quotes and backslashes.
+WEIR_DECL bool is_plain_json(std::string_view text) noexcept;
+
 } // namespace weir::http
 
 #if defined(WEIR_HEADER_ONLY)

@@ -4,6 +4,8 @@
 
 #include <array>
 #include <cstddef>
+#include <cstdint>
+#include <cstring>
 
 namespace weir::http {
 namespace detail {
@@ -35,6 +37,26 @@ inline constexpr std::array<bool, 256> json_plain = [] {
     return plain;
 }();
 
+/// The bytes that `text` begins with and that stand for themselves, eight a step.
+inline std::size_t json_plain_length(std::string_view text) noexcept {
+    constexpr std::uint64_t ones = 0x0101010101010101U, high = ones * 0x80;
+    auto const equal = [](std::uint64_t word, unsigned char byte) {
+        auto const same = word ^ (ones * byte);
+        return (same - ones) & ~same;
+    };
+    std::size_t at = 0;
+    for (; text.size() - at >= 8; at += 8) {
+        std::uint64_t word;
+        std::memcpy(&word, text.data() + at, 8);
+        auto const special = (word - ones * 0x20) | equal(word, '"') | equal(word, '\\') | equal(word, 0x7f) | word;
+        if ((special & high) != 0)
+            break;
+    }
+    while (at < text.size() && json_plain[static_cast<unsigned char>(text[at])])
+        ++at;
+    return at;
+}
+
 inline void append_json_escape(std::string& out, unsigned char byte) {
     switch (byte) {
     case '"':
@@ -65,7 +87,7 @@ inline void append_json_escape(std::string& out, unsigned char byte) {
 
 WEIR_DECL void append_json_string(std::string& out, std::string_view text) {
     out += '"';
-    std::size_t start = 0, at = 0;
+    std::size_t start = 0, at = detail::json_plain_length(text);
     auto const flush = [&] { out.append(text, start, at - start); };
     while (at < text.size()) {
         auto const byte = static_cast<unsigned char>(text[at]);
@@ -87,5 +109,7 @@ WEIR_DECL void append_json_string(std::string& out, std::string_view text) {
     flush();
     out += '"';
 }
+
+WEIR_DECL bool is_plain_json(std::string_view text) noexcept { return detail::json_plain_length(text) == text.size(); }
 
 } // namespace weir::http
