@@ -134,6 +134,32 @@ TEST_F(lock_quorum, fences_grow_though_a_minority_forgets_all_and_clocks_differ)
     }
 }
 
+TEST_F(lock_quorum, a_master_that_answers_late_is_told_the_fence_and_knows_it_when_another_forgets) {
+    instance one(io, masters), other(io, masters);
+    connected(one);
+    connected(other);
+    auto const ahead = std::chrono::duration_cast<std::chrono::microseconds>(
+                           (std::chrono::system_clock::now() + 1h).time_since_epoch())
+                           .count();
+    masters[0].run({"SET", "lock:#fence", std::to_string(ahead)});
+    masters[2].pause();
+    lock_try first, second;
+    ASSERT_FALSE(take(first, one.locks, {.ttl = 900ms}));
+    auto const fence = first.lease.fence();
+    ASSERT_GT(fence, static_cast<std::uint64_t>(ahead));
+    masters[2].resume();
+    until([&] { return masters[2].run({"GET", "lock:#fence"}) == std::to_string(fence); }, "told");
+    ASSERT_FALSE(give(first));
+    settle(one.locks);
+    masters[0].run({"FLUSHALL"});
+    masters[1].pause(); // so that a majority is the one that forgot and the one that was late
+    ASSERT_FALSE(take(second, other.locks, {.wait = 5s}));
+    EXPECT_GT(second.lease.fence(), fence);
+    masters[1].resume();
+    ASSERT_FALSE(give(second));
+    settle(other.locks);
+}
+
 TEST_F(lock_quorum, two_who_want_it_at_once_both_have_it_in_turn) {
     instance one(io, masters), other(io, masters);
     std::array<lock_try, 6> all;

@@ -45,6 +45,8 @@ private:
         redis::int_sink<1> giving_reply{1};
         /// The fence that it gave; 0: it did not, as far as is known.
         std::uint64_t fence = 0;
+        /// The highest fence that it is known to know of.
+        std::uint64_t floor = 0;
         bool asked = false, refused = false, doubtful = false, clean = true;
         /// It owed an answer when the renewal began, and is asked when it has come.
         bool missed = false;
@@ -58,7 +60,9 @@ private:
     WEIR_DECL void on_answer(std::size_t which, error_code ec, unsigned round);
     WEIR_DECL void judge(time_point now);
     WEIR_DECL void commit(time_point now);
-    WEIR_DECL void on_committed(std::size_t which, error_code ec, unsigned round);
+    WEIR_DECL void judge_commit(time_point now);
+    WEIR_DECL void share_fence(std::size_t which);
+    WEIR_DECL void on_shared(std::size_t which, error_code ec, unsigned round);
     WEIR_DECL void hold(time_point now);
     WEIR_DECL void fail(error_code why, time_point now);
     WEIR_DECL void finish(error_code ec, held_ptr lock);
@@ -90,7 +94,8 @@ private:
     error_code why_;
     // What is of an earlier round comes too late.
     unsigned round_ = 0, failures_ = 0;
-    std::size_t committed_ = 0, pending_ = 0, kept_ = 0, gone_ = 0;
+    /// Of this round: answers that are owed, who keeps the lock, who has lost it. Of all: who is being told the fence.
+    std::size_t pending_ = 0, kept_ = 0, gone_ = 0, sharing_ = 0;
     std::vector<handler> extending_;
     handler given_;
     std::size_t released_ = 0;

@@ -88,11 +88,12 @@ WEIR_DECL void quorum_lock::start(std::shared_ptr<acquire_waiter> waiter) {
 WEIR_DECL void quorum_lock::send(std::size_t which, void (quorum_lock::*then)(std::size_t, error_code, unsigned)) {
     auto& to = nodes_[which];
     to.busy = true;
-    ++pending_;
     to.client->async_exec(to.command, to.reply, {.timeout = node_timeout_},
                           [self = quorum_lock_ptr(this), which, then, round = round_](error_code ec) {
                               self->nodes_[which].busy = false;
                               (self.get()->*then)(which, ec, round);
+                              if (!ec)
+                                  self->share_fence(which);
                               self->catch_up(which);
                               self->clean(which); // where that waited for the answer
                           });
@@ -105,6 +106,7 @@ WEIR_DECL void quorum_lock::ask_all(time_point now) {
     ++round_;
     pending_ = 0;
     why_ = errc::lock_busy;
+    fence_ = 0;
     for (auto& each : nodes_)
         each.fence = 0, each.refused = each.doubtful = each.clean = false;
     for (std::size_t i = 0; i < nodes_.size(); ++i)
@@ -115,6 +117,7 @@ WEIR_DECL void quorum_lock::ask_all(time_point now) {
 
 WEIR_DECL void quorum_lock::ask(std::size_t which) {
     nodes_[which].asked = true;
+    ++pending_;
     calls_.acquire(nodes_[which].command, demand_, owner_->known_fence, *production_scripts().acquire);
     send(which, &quorum_lock::on_answer);
 }
@@ -126,6 +129,7 @@ WEIR_DECL void quorum_lock::note_answer(node& from, error_code ec) {
     from.doubtful = from.doubtful || ec == kind::outcome_unknown;
     if (answer && answer->what == acquire_answer::outcome::held)
         from.fence = answer->fence;
+    from.floor = std::max(from.floor, from.fence);
 }
 
 WEIR_DECL void quorum_lock::on_answer(std::size_t which, error_code ec, unsigned round) {
@@ -133,8 +137,12 @@ WEIR_DECL void quorum_lock::on_answer(std::size_t which, error_code ec, unsigned
     if (round != round_)
         return;
     --pending_;
+    auto const now = boot_clock::now();
     if (stage_ == stage::asking)
-        judge(boot_clock::now());
+        return judge(now);
+    if (!ec)
+        share_fence(which);
+    judge_commit(now);
 }
 
 WEIR_DECL void quorum_lock::judge(time_point now) {
@@ -156,30 +164,40 @@ WEIR_DECL void quorum_lock::commit(time_point now) {
     for (auto const& each : nodes_)
         fence_ = std::max(fence_, each.fence);
     owner_->known_fence = std::max(owner_->known_fence, fence_);
-    committed_ = 0;
-    for (auto const& each : nodes_)
-        committed_ += each.fence == fence_ ? 1 : 0;
-    if (committed_ >= majority())
-        return hold(now);
     for (std::size_t i = 0; i < nodes_.size(); ++i)
-        if (nodes_[i].fence != 0 && nodes_[i].fence != fence_) {
-            calls_.raise_floor(nodes_[i].command, fence_, *production_scripts().raise_floor);
-            send(i, &quorum_lock::on_committed);
-        }
+        if (nodes_[i].fence != 0 || nodes_[i].refused)
+            share_fence(i);
+    judge_commit(now);
 }
 
-WEIR_DECL void quorum_lock::on_committed(std::size_t, error_code ec, unsigned round) {
-    if (round != round_)
-        return;
-    --pending_;
+/// Once more than half know of it, the fence counts.
+WEIR_DECL void quorum_lock::judge_commit(time_point now) {
     if (stage_ != stage::committing)
         return;
-    auto const now = boot_clock::now();
-    committed_ += ec ? 0 : 1;
-    if (committed_ >= majority())
+    auto const know = static_cast<std::size_t>(
+        std::count_if(nodes_.begin(), nodes_.end(), [&](auto const& each) { return each.floor >= fence_; }));
+    if (know >= majority())
         hold(now);
-    else if (committed_ + pending_ < majority())
+    else if (know + pending_ + sharing_ < majority())
         fail(errc::lock_not_durable, now);
+}
+
+/// Every master that answers is told, now or later: where half and one know, and one of those forgets, the rest and the
+/// one would be half and one that know nothing.
+WEIR_DECL void quorum_lock::share_fence(std::size_t which) {
+    auto& with = nodes_[which];
+    if (with.floor >= fence_ || with.busy || stage_ == stage::asking || stage_ == stage::over)
+        return;
+    ++sharing_;
+    calls_.raise_floor(with.command, fence_, *production_scripts().raise_floor);
+    send(which, &quorum_lock::on_shared);
+}
+
+WEIR_DECL void quorum_lock::on_shared(std::size_t which, error_code ec, unsigned) {
+    --sharing_;
+    if (!ec)
+        nodes_[which].floor = std::max(nodes_[which].floor, fence_);
+    judge_commit(boot_clock::now());
 }
 
 WEIR_DECL void quorum_lock::hold(time_point now) {
@@ -243,7 +261,7 @@ WEIR_DECL void quorum_lock::renew(time_point now) {
 
 /// Asks a master to renew that has only now answered what it was asked before.
 WEIR_DECL void quorum_lock::catch_up(std::size_t which) {
-    if (!std::exchange(nodes_[which].missed, false) || stage_ != stage::held || !renewing_)
+    if (nodes_[which].busy || !std::exchange(nodes_[which].missed, false) || stage_ != stage::held || !renewing_)
         return;
     --pending_;
     extend_at(which);
@@ -252,6 +270,7 @@ WEIR_DECL void quorum_lock::catch_up(std::size_t which) {
 WEIR_DECL void quorum_lock::extend_at(std::size_t which) {
     auto& to = nodes_[which];
     to.asked = true;
+    ++pending_;
     if (to.fence != 0)
         calls_.extend(to.command, demand_, to.fence, *production_scripts().extend);
     else
@@ -263,7 +282,7 @@ WEIR_DECL void quorum_lock::on_renewed(std::size_t which, error_code ec, unsigne
     bool const extended = !ec && nodes_[which].reply.size() == 1;
     bool const kept = extended && nodes_[which].reply[0] == 1;
     if (extended && !kept)
-        nodes_[which].fence = 0;
+        nodes_[which].fence = nodes_[which].floor = 0;
     else if (!extended)
         note_answer(nodes_[which], ec);
     if (round != round_)
