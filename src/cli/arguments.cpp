@@ -294,6 +294,9 @@ void add_doctor(CLI::App& parent, chosen& result) {
         add_command(parent, result, "doctor", "Examine a Redis and say what to do about it", options, doctor_notes);
     add_redis(*app, options->redis);
     add_config(*app, options->config_file);
+    app->add_option("--timeout", options->timeout,
+                    "What a decision may take, such as 250ms (redis.timeout of the file, or 50ms)")
+        ->type_name("DURATION");
 }
 
 std::shared_ptr<circuit_options> add_circuit_command(CLI::App& parent, chosen& result, circuit_options::action what,

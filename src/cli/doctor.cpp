@@ -30,18 +30,20 @@ struct patient {
 
 patient find_patient(doctor_options const& options) {
     patient found;
+    auto const own = timeout_from_flag(options.timeout);
     if (!options.config_file.empty()) {
         auto file = config::load_file(options.config_file);
         if (!file.value)
             throw failure("config", to_string(file.issues.front(), options.config_file),
                           "see weir config check " + options.config_file);
         found.key_prefix = file.value->redis.key_prefix;
-        found.timeout = file.value->redis.timeout;
+        found.timeout = own.value_or(file.value->redis.timeout);
         if (options.redis.empty()) {
             found.where = redis_address(file.value->redis);
             return found;
         }
     }
+    found.timeout = own.value_or(found.timeout);
     found.where = redis_address(options.redis);
     return found;
 }

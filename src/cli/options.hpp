@@ -80,6 +80,7 @@ struct config_show_options {
 struct doctor_options {
     std::string config_file;
     std::string redis;
+    std::string timeout;
 };
 
 struct key_new_options {

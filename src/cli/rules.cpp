@@ -194,10 +194,7 @@ asked_rules ask_rules(rule_options const& options) {
     }
     if (!options.key_prefix.empty())
         asked.key_prefix = options.key_prefix;
-    if (!options.timeout.empty())
-        asked.timeout = from_flag("--timeout", [&] { return config::parse_duration(options.timeout); });
-    if (asked.timeout < std::chrono::milliseconds{1} || asked.timeout > std::chrono::hours{1})
-        throw failure("usage", "--timeout: must be from 1ms to 1h", {});
+    asked.timeout = timeout_from_flag(options.timeout).value_or(asked.timeout);
     refuse_twice(asked);
     asked.where = options.redis.empty() && configured ? redis_address(*configured) : redis_address(options.redis);
     return asked;
@@ -217,6 +214,15 @@ decision decide(redis_session& session, asked_rules const& asked, std::uint64_t 
     if (ec)
         throw redis_failure(ec, session.client().last_error_text(), asked.where);
     return result;
+}
+
+std::optional<std::chrono::milliseconds> timeout_from_flag(std::string const& text) {
+    if (text.empty())
+        return {};
+    auto const timeout = from_flag("--timeout", [&] { return config::parse_duration(text); });
+    if (timeout < std::chrono::milliseconds{1} || timeout > std::chrono::hours{1})
+        throw failure("usage", "--timeout: must be from 1ms to 1h", {});
+    return timeout;
 }
 
 std::chrono::milliseconds parse_wait(std::string const& text) {

@@ -7,6 +7,8 @@
 
 #include <nlohmann/json.hpp>
 
+#include <optional>
+
 namespace weir::cli {
 
 /// The rules that a command asks, and how to reach their counts.
@@ -41,6 +43,9 @@ asked_rules ask_rules(rule_options const& options);
 /// when Redis did not decide.
 decision decide(redis_session& session, asked_rules const& asked, std::uint64_t cost,
                 std::chrono::milliseconds wait = {});
+
+/// What a decision may take, from a flag, 1 ms to 1 h; nothing: the flag is not given. Throws `failure`.
+std::optional<std::chrono::milliseconds> timeout_from_flag(std::string const& text);
 
 /// How long to wait, from a flag. Throws `failure`.
 std::chrono::milliseconds parse_wait(std::string const& text);

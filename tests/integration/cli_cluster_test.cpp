@@ -34,7 +34,7 @@ TEST(cli_cluster, serve_check_and_doctor_share_one_count_over_its_nodes) {
     EXPECT_EQ(checked.code, 0) << checked.out << checked.err;
     EXPECT_EQ(http_client(at).get("/").status, 502);
     EXPECT_EQ(http_client(at).get("/").status, 429) << "two here and one by the command line";
-    auto const doctor = run_program({"doctor", "--redis", url});
+    auto const doctor = run_program({"doctor", "--redis", url, "--timeout", "10s"});
     EXPECT_EQ(doctor.code, 0) << doctor.out << doctor.err;
     auto const alone =
         run_program({"check", "--user", "u", "--endpoint", "e", "--limit", "3/1h", "--redis", all.url()});

@@ -262,17 +262,22 @@ TEST(cli_program, a_missing_or_wrong_password_is_final_and_no_secret_is_printed)
         EXPECT_THAT(wrong.err, AllOf(IsOneLine(), HasSubstr("correct user and password"), Not(HasSubstr("battery"))));
         EXPECT_THAT(run("redis://" + address, {{"REDIS_PASSWORD", "staple"}}).err, Not(HasSubstr("staple")));
     }
-    auto right = run_program({"doctor", "--redis", "redis://:correct-horse@" + address});
+    auto right = run_program({"doctor", "--redis", "redis://:correct-horse@" + address, "--timeout", "10s"});
     EXPECT_EQ(right.code, 0) << right.out << right.err;
     EXPECT_THAT(right.out + right.err, Not(HasSubstr("correct-horse")));
-    EXPECT_EQ(run_program({"doctor", "--redis", "redis://" + address}, {{"REDIS_PASSWORD", "correct-horse"}}).code, 0);
+    EXPECT_EQ(run_program({"doctor", "--redis", "redis://" + address, "--timeout", "10s"},
+                          {{"REDIS_PASSWORD", "correct-horse"}})
+                  .code,
+              0);
 }
 
 TEST(cli_program, doctor_examines_a_healthy_redis_and_leaves_nothing_behind) {
     redis_server redis;
-    auto text = run_program({"doctor", "--redis", redis.url()});
+    EXPECT_THAT(run_program({"doctor", "--redis", redis.url(), "--timeout", "0s"}).err,
+                HasSubstr("--timeout: must be from 1ms to 1h"));
+    auto text = run_program({"doctor", "--redis", redis.url(), "--timeout", "10s"});
     EXPECT_EQ(text.code, 0) << text.out << text.err;
-    auto as_json = json::parse(run_program({"doctor", "--redis", redis.url(), "--json"}).out);
+    auto as_json = json::parse(run_program({"doctor", "--redis", redis.url(), "--timeout", "10s", "--json"}).out);
     EXPECT_EQ(as_json["healthy"], true);
     std::vector<std::string> checks;
     for (auto const& found : as_json["findings"])
@@ -301,7 +306,8 @@ TEST(cli_program, doctor_finds_missing_permissions_and_a_full_memory) {
 
     redis.run({"ACL", "SETUSER", "enough", "on", ">pass", "~rate:*", "+evalsha", "+script|load", "+client|setname",
                "+select", "+ping", "+time", "+get", "+set", "+psetex", "+append", "+setrange", "+unlink"});
-    auto enough = run_program({"doctor", "--redis", "redis://enough:pass@127.0.0.1:" + std::to_string(redis.port())});
+    auto enough = run_program(
+        {"doctor", "--redis", "redis://enough:pass@127.0.0.1:" + std::to_string(redis.port()), "--timeout", "10s"});
     EXPECT_EQ(enough.code, 0) << "docs/commands.md: what a user needs\n" << enough.out << enough.err;
 
     redis.run({"CONFIG", "SET", "maxmemory", "1mb"});

@@ -45,8 +45,8 @@ void give(redis_server& to, std::string const& rules) {
 TEST(redis_acl, the_rights_told_for_every_server_suffice) {
     redis_server server({.tcp = true, .password = {}, .arguments = {}});
     give(server, rights("every server"));
-    auto const doctor =
-        run_program({"doctor", "--redis", "redis://narrow:pass@127.0.0.1:" + std::to_string(server.port())});
+    auto const doctor = run_program(
+        {"doctor", "--redis", "redis://narrow:pass@127.0.0.1:" + std::to_string(server.port()), "--timeout", "10s"});
     EXPECT_EQ(doctor.code, 0) << doctor.out << doctor.err;
 }
 
@@ -55,7 +55,7 @@ TEST(redis_acl, the_rights_told_for_a_cluster_suffice_while_a_slot_moves) {
     for (std::size_t i = 0; i < all.size(); ++i)
         give(all.node(i), rights("every server") + rights("nodes of a cluster"));
     auto const url = "redis://narrow:pass@" + all.url().substr(8) + "?mode=cluster";
-    auto const doctor = run_program({"doctor", "--redis", url});
+    auto const doctor = run_program({"doctor", "--redis", url, "--timeout", "10s"});
     EXPECT_EQ(doctor.code, 0) << doctor.out << doctor.err;
     std::string const key = "rate:{acl}";
     auto const slot = redis::hash_slot(key);
@@ -84,7 +84,7 @@ TEST(redis_acl, the_rights_told_for_sentinels_suffice_through_a_failover) {
     for (std::size_t i = 0; i < 3; ++i)
         EXPECT_EQ(group.say(i, ("ACL SETUSER narrow reset on >pass" + rights("the sentinels")).c_str()), "OK");
     auto const url = "redis://narrow:pass@" + group.url().substr(8) + "&sentinel_user=narrow&sentinel_password=pass";
-    auto const doctor = run_program({"doctor", "--redis", url});
+    auto const doctor = run_program({"doctor", "--redis", url, "--timeout", "10s"});
     EXPECT_EQ(doctor.code, 0) << doctor.out << doctor.err;
     asio::io_context io;
     client redis(io, patient_options(url));

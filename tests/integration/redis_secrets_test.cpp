@@ -68,7 +68,7 @@ TEST(redis_secrets, the_right_password_is_in_no_log_answer_or_metric) {
         said_while_serving(serve({"--redis", redis.tcp_url()}), {{"REDIS_PASSWORD", secret}}, redis);
     EXPECT_THAT(by_environment, Not(HasSubstr(secret)));
     for (auto const* json : {"--json", "--no-json"}) {
-        std::vector<std::string> arguments{"doctor", "--redis", redis.tcp_url()};
+        std::vector<std::string> arguments{"doctor", "--redis", redis.tcp_url(), "--timeout", "10s"};
         if (json == std::string("--json"))
             arguments.emplace_back(json);
         auto const doctor = run_program(arguments, {{"REDIS_PASSWORD", secret}});
