@@ -53,11 +53,13 @@ awaitable<forward_outcome> forwarder::run(upstream& to) {
             outcome = co_await connect();
         if (x_.lock_lost())
             outcome = lost_lock;
-        // Not one expression: g++ 12 runs both sides of a conditional whose result is assigned.
-        if (outcome.what == result::done && !streaming_)
-            outcome = co_await send_and_receive();
-        else if (outcome.what == result::done)
+        if (outcome.what == result::done && streaming_) {
             outcome = co_await stream_and_receive();
+        } else if (outcome.what == result::done) {
+            if (!send_at_once())
+                co_await send_rest();
+            outcome = co_await download();
+        }
         client_.stop_watching();
         x_.upstream.reset();
         fresh = true;
@@ -183,21 +185,37 @@ awaitable<forward_outcome> forwarder::connect() {
     co_return forward_outcome{};
 }
 
-awaitable<forward_outcome> forwarder::send_and_receive() {
+/// Sends the request as far as it goes at once; false: that is not all of it, go on with send_rest().
+bool forwarder::send_at_once() {
+    if (!x_.once || !x_.once->goes_on_alone())
+        client_.watch(x_.upstream->socket);
     gather_list out;
     out.add(x_.upstream_head);
     out.add(body_);
-    if (!x_.once || !x_.once->goes_on_alone())
-        client_.watch(x_.upstream->socket);
-    auto const before = out.size();
     error_code ec;
-    if (try_write_up(out, ec) != transfer::done)
-        ec = co_await write_up(out);
-    // An upstream that refuses a body may have answered before it closed: what it said is looked for all the same.
-    nothing_sent_ = ec && out.size() == before;
+    auto const what = try_write_up(out, ec);
+    unsent_ = out.size();
+    if (what != transfer::done)
+        return false;
+    note_sent(ec);
+    return true;
+}
+
+awaitable<void> forwarder::send_rest() {
+    gather_list out;
+    out.add(x_.upstream_head);
+    out.add(body_);
+    out.consume(out.size() - unsent_);
+    auto const ec = co_await write_up(out);
+    unsent_ = out.size();
+    note_sent(ec);
+}
+
+/// An upstream that refuses a body may have answered before it closed: what it said is looked for all the same.
+void forwarder::note_sent(error_code ec) noexcept {
+    nothing_sent_ = ec && unsent_ == x_.upstream_head.size() + body_.size();
     x_.sent = x_.sent || !nothing_sent_;
     upload_broken_ = ec.failed();
-    co_return co_await download();
 }
 
 awaitable<forward_outcome> forwarder::stream_and_receive() {

@@ -116,7 +116,9 @@ private:
     forward_outcome choose_target();
     bool take_connection(bool fresh, forward_outcome& refused);
     awaitable<forward_outcome> connect();
-    awaitable<forward_outcome> send_and_receive();
+    bool send_at_once();
+    awaitable<void> send_rest();
+    void note_sent(error_code ec) noexcept;
     awaitable<forward_outcome> stream_and_receive();
     awaitable<void> upload();
     awaitable<bool> read_piece(std::string_view& data);
@@ -202,6 +204,7 @@ private:
     std::size_t down_begin_ = 0;
     std::size_t down_end_ = 0;
     bool head_received_ = false;
+    std::size_t unsent_ = 0;
     bool nothing_sent_ = false;
     /// The client has left, and the answer is taken down for whoever asks again.
     bool alone_ = false;

@@ -23,7 +23,11 @@ awaitable<bool> proxied_connection::serve() {
         bool const keep = co_await skip_body();
         co_return co_await refuse({x.status}, keep);
     }
-    bool const again = co_await admitted();
+    bool again = false;
+    if (services_->config.routes[x.route].lock)
+        again = co_await forward_locked();
+    else
+        again = co_await forward();
     if (x.once)
         services_->once->end(x);
     if (x.flight)
@@ -35,11 +39,9 @@ awaitable<bool> proxied_connection::serve() {
     co_return again;
 }
 
-/// The limits let the request pass: what it must hold besides, and then it goes.
-awaitable<bool> proxied_connection::admitted() {
+/// The limits let the request pass: when it holds its lock, it goes.
+awaitable<bool> proxied_connection::forward_locked() {
     auto& x = *exchange_;
-    if (!services_->config.routes[x.route].lock)
-        co_return co_await forward();
     switch (co_await services_->gate->enter(x, client_, client_address_)) {
     case lock_gate::verdict::enter:
         co_return co_await forward();

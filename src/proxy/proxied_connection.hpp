@@ -12,7 +12,7 @@ public:
 
 private:
     awaitable<bool> serve() override;
-    awaitable<bool> admitted();
+    awaitable<bool> forward_locked();
     awaitable<bool> forward();
     awaitable<forward_outcome> begin_once(forwarder& way, std::string& replay);
     awaitable<void> give_back_lock();
