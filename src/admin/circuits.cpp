@@ -8,6 +8,7 @@
 
 #include <weir/circuit/script.hpp>
 #include <weir/key.hpp>
+#include <weir/redis/hash_slot.hpp>
 
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/use_awaitable.hpp>
@@ -82,23 +83,23 @@ private:
     }
 
     asio::awaitable<api_answer> list(std::vector<std::string> names) const {
-        std::int64_t now = 0;
-        if (auto const ec = co_await read_time(now))
-            co_return silent(ec);
         auto all = json::array();
         for (auto const& name : names) {
             json one;
-            if (auto const ec = co_await read(name, now, one))
+            if (auto const ec = co_await read(name, one))
                 co_return silent(ec);
             all.push_back(std::move(one));
         }
         co_return api_answer{200, {{"circuits", all}}, {}};
     }
 
-    asio::awaitable<error_code> read(std::string name, std::int64_t now, json& into) const {
+    asio::awaitable<error_code> read(std::string name, json& into) const {
         redis::flat_reply hash;
         std::string key;
         append_circuit_key(key, prefix(), name, layout_);
+        std::int64_t now = 0;
+        if (auto const ec = co_await read_time(redis::hash_slot(key), now))
+            co_return ec;
         if (auto const ec = co_await ask(redis::command().start(2).arg("HGETALL").key(key), hash))
             co_return ec;
         into = circuit_json(name, read_circuit_hash(hash), now);
@@ -122,11 +123,8 @@ private:
     }
 
     asio::awaitable<api_answer> show(std::string name) const {
-        std::int64_t now = 0;
-        if (auto const ec = co_await read_time(now))
-            co_return silent(ec);
         json one;
-        if (auto const ec = co_await read(name, now, one))
+        if (auto const ec = co_await read(name, one))
             co_return silent(ec);
         std::string key;
         append_circuit_history_key(key, prefix(), name, layout_);

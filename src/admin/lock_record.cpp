@@ -23,6 +23,23 @@ std::vector<lock_party> read_parties(redis::flat_reply const& reply, Read const&
 
 } // namespace
 
+lock_keys::lock_keys(std::string_view prefix, key_layout layout) {
+    append_lock_key(begin_, prefix, key_part(), layout);
+    if (layout == key_layout::cluster) {
+        end_ = begin_.back(); // of the empty name in braces
+        begin_.pop_back();
+    }
+}
+
+std::string_view lock_keys::name_in(std::string_view key) const noexcept {
+    key.remove_prefix(begin_.size());
+    if (key.ends_with("#gone"))
+        return {};
+    auto const end = end_.empty() ? key.find('#') : key.find(end_);
+    // The queue is there alone where none holds the lock, but some wait for it.
+    return key.substr(0, end);
+}
+
 std::vector<lock_party> read_lock_holders(redis::flat_reply const& reply, std::int64_t now) {
     auto holders = read_parties(reply, lock::read_holder);
     std::erase_if(holders, [&](auto const& each) { return each.at <= now; });

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <weir/key.hpp>
 #include <weir/lock/script.hpp>
 #include <weir/redis/reply.hpp>
 
@@ -7,6 +8,7 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <vector>
 
 /// A lock as Redis keeps it, for people: what the command line and the admin API say of it.
@@ -21,6 +23,24 @@ struct lock_party {
 
 struct lock_record {
     std::vector<lock_party> holders, waiters;
+};
+
+/// How the keys of locks are made of their names, which they spell as `append_key_part` does.
+class lock_keys {
+public:
+    lock_keys(std::string_view prefix, key_layout layout);
+
+    /// What all of them begin with.
+    std::string const& begin() const noexcept { return begin_; }
+    /// The name in a key of that beginning, of who holds a lock or waits for it; empty where it tells neither.
+    std::string_view name_in(std::string_view key) const noexcept;
+    /// Where it is said who holds the lock of that name.
+    std::string holders_of(std::string_view name) const { return begin_ + std::string(name) + end_; }
+    /// Where it is said who waits for it.
+    std::string waiters_of(std::string_view name) const { return holders_of(name) + "#queue"; }
+
+private:
+    std::string begin_, end_;
 };
 
 /// The members in the answers to ZRANGE WITHSCORES. Of those who hold it, only whose time is not over at `now`.

@@ -1,18 +1,20 @@
 #include "admin/locks.hpp"
 
+#include "admin/key_walk.hpp"
 #include "admin/lock_record.hpp"
 #include "admin/manual_order.hpp"
 #include "admin/redis_desk.hpp"
 #include "config/values.hpp"
 
 #include <weir/key.hpp>
+#include <weir/redis/hash_slot.hpp>
 
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/url/pct_string_view.hpp>
 
-#include <algorithm>
-#include <set>
+#include <map>
+#include <optional>
 
 namespace weir::admin {
 namespace {
@@ -27,7 +29,6 @@ constexpr std::size_t most_locks = 1000;
 constexpr std::string_view last_waiter = "99";
 /// One look goes through so many keys of Redis at most, in pieces; a further one goes on where it ended.
 constexpr int most_pieces = 20;
-constexpr std::string_view piece = "1000";
 
 constexpr std::string_view example = R"({"reason": "its holder hangs", "who": "alice"})";
 
@@ -36,6 +37,13 @@ std::string spelled_out(std::string_view part) {
     auto const encoded = boost::urls::make_pct_string_view({part.data(), part.size()});
     return encoded ? encoded->decode() : std::string(part);
 }
+
+struct lock_view {
+    lock_record record;
+    std::size_t waiting = 0;
+    /// By the server that keeps the lock, in microseconds.
+    std::int64_t now = 0;
+};
 
 class lock_desk : private redis_desk {
 public:
@@ -63,94 +71,85 @@ public:
     }
 
 private:
-    /// The lock whose keys begin with `key`, and how many wait for it.
-    asio::awaitable<error_code> read(std::string key, std::int64_t now, lock_record& into, std::size_t& waiting) const {
+    /// The lock whose holders are kept in `key`, who waits for it in `queue`. `now` becomes the time of their server.
+    asio::awaitable<error_code> read(std::string key, std::string queue, lock_view& into) const {
+        if (auto const ec = co_await read_time(redis::hash_slot(key), into.now))
+            co_return ec;
         redis::flat_reply holders, waiters, count;
         if (auto const ec = co_await ask(
                 redis::command().start(5).arg("ZRANGE").key(key).arg("0").arg("99").arg("WITHSCORES"), holders))
             co_return ec;
-        auto const queue = key + "#queue";
         if (auto const ec = co_await ask(
                 redis::command().start(5).arg("ZRANGE").key(queue).arg("0").arg(last_waiter).arg("WITHSCORES"),
                 waiters))
             co_return ec;
         if (auto const ec = co_await ask(redis::command().start(2).arg("ZCARD").key(queue), count))
             co_return ec;
-        into.holders = read_lock_holders(holders, now);
-        into.waiters = read_lock_waiters(waiters);
-        waiting = count.nodes().empty() ? 0 : static_cast<std::size_t>(count.nodes().front().value);
+        into.record = {read_lock_holders(holders, into.now), read_lock_waiters(waiters)};
+        into.waiting = count.nodes().empty() ? 0 : static_cast<std::size_t>(count.nodes().front().value);
         co_return error_code{};
     }
 
     /// What matters most first, so that a table of these columns can be read.
-    static json describe(std::string const& name, lock_record const& of, std::size_t waiting, std::int64_t now) {
-        auto all = lock_json(name, of, now);
+    static json describe(std::string const& name, lock_view const& of) {
+        auto all = lock_json(name, of.record, of.now);
         json one{{"name", name}};
-        if (!of.holders.empty()) {
+        if (!of.record.holders.empty()) {
             auto const& first = all["holders"].front();
             one["holder"] = first["who"];
             one["fence"] = first["fence"];
             one["expires_in_ms"] = first["expires_in_ms"];
         }
-        one["waiting"] = waiting;
+        one["waiting"] = of.waiting;
         one["holders"] = std::move(all["holders"]);
         one["waiters"] = std::move(all["waiters"]);
         return one;
     }
 
     asio::awaitable<api_answer> list(api_request asked) const {
-        if (layout_ == key_layout::cluster)
-            co_return refused(501, "the locks of a cluster cannot be listed; /v1/locks/NAME tells of one");
         auto const most = number_parameter(asked, "limit", 50, most_locks);
-        std::string cursor(asked.parameter("cursor").value_or("0"));
-        if (!most || cursor.empty() || cursor.find_first_not_of("0123456789") != cursor.npos)
-            co_return refused(400, "limit and cursor are whole numbers");
-        std::set<std::string> names;
-        std::string begin;
-        append_lock_key(begin, prefix(), key_part());
-        int pieces = 0;
-        do {
-            redis::flat_reply reply;
-            redis::command const scan("SCAN", cursor, "MATCH", begin + "*", "COUNT", piece, "TYPE", "zset");
-            if (auto const ec = co_await ask(scan, reply))
+        if (!most)
+            co_return refused(400, "limit is a whole number");
+        lock_keys const keys(prefix(), layout_);
+        key_walk walk(client_, keys.begin(), "zset");
+        if (auto const cursor = asked.parameter("cursor"); cursor && !walk.resume(*cursor))
+            co_return refused(400, "cursor is what the answer before said, or 0");
+        std::map<std::string, std::optional<json>, std::less<>> found;
+        std::size_t told = 0;
+        std::vector<std::string> piece;
+        for (int pieces = 0; !walk.ended() && pieces < most_pieces && told < *most; ++pieces) {
+            if (auto const ec = co_await walk.next(piece))
                 co_return silent(ec);
-            auto const& nodes = reply.nodes();
-            if (nodes.size() < 3)
-                co_return refused(503, "SCAN has an answer of another shape");
-            cursor = reply.text(nodes[1]);
-            for (std::size_t i = 3; i < nodes.size(); ++i) {
-                auto const key = reply.text(nodes[i]).substr(begin.size());
-                if (!key.empty() && !key.ends_with("#gone"))
-                    names.emplace(key.substr(0, key.find('#'))); // where none holds it, some may wait
+            for (auto const& key : piece) {
+                auto const name = keys.name_in(key);
+                if (name.empty() || found.contains(name))
+                    continue;
+                lock_view view;
+                if (auto const ec = co_await read(keys.holders_of(name), keys.waiters_of(name), view))
+                    co_return silent(ec);
+                auto& one = found[std::string(name)];
+                if (view.record.holders.empty() && view.waiting == 0)
+                    continue;
+                one = describe(spelled_out(name), view);
+                ++told;
             }
-        } while (cursor != "0" && ++pieces < most_pieces && names.size() < *most);
-        std::int64_t now = 0;
-        if (auto const ec = co_await read_time(now))
-            co_return silent(ec);
-        auto all = json::array();
-        for (auto const& name : names) {
-            lock_record found;
-            std::size_t waiting = 0;
-            if (auto const ec = co_await read(begin + name, now, found, waiting))
-                co_return silent(ec);
-            if (!found.holders.empty() || waiting > 0)
-                all.push_back(describe(spelled_out(name), found, waiting, now));
         }
-        json body{{"locks", std::move(all)}};
-        if (cursor != "0")
-            body["cursor"] = cursor;
-        co_return api_answer{200, std::move(body), {}};
+        auto all = json::array();
+        for (auto& [name, one] : found)
+            if (one)
+                all.push_back(std::move(*one));
+        api_answer answer{200, {{"locks", std::move(all)}}, {}};
+        if (!walk.ended())
+            answer.body["cursor"] = walk.cursor();
+        co_return answer;
     }
 
     asio::awaitable<api_answer> show(std::string name) const {
-        std::int64_t now = 0;
-        if (auto const ec = co_await read_time(now))
+        lock_view found;
+        lock::script_calls const calls(prefix(), name, layout_);
+        if (auto const ec = co_await read(calls.key(), calls.queue_key(), found))
             co_return silent(ec);
-        lock_record found;
-        std::size_t waiting = 0;
-        if (auto const ec = co_await read(lock::script_calls(prefix(), name, layout_).key(), now, found, waiting))
-            co_return silent(ec);
-        co_return api_answer{200, describe(name, found, waiting, now), {}};
+        co_return api_answer{200, describe(name, found), {}};
     }
 
     asio::awaitable<api_answer> break_open(std::string name, manual_order said) const {

@@ -12,9 +12,11 @@ asio::awaitable<error_code> redis_desk::ask(redis::command command, redis::flat_
     co_return ec;
 }
 
-asio::awaitable<error_code> redis_desk::read_time(std::int64_t& now) const {
+asio::awaitable<error_code> redis_desk::read_time(std::uint16_t slot, std::int64_t& now) const {
     redis::flat_reply time;
-    if (auto const ec = co_await ask(redis::command("TIME"), time))
+    redis::command what("TIME");
+    what.at_slot(slot);
+    if (auto const ec = co_await ask(std::move(what), time))
         co_return ec;
     auto const part = [&](std::size_t i) {
         return i < time.nodes().size() ? std::strtoll(std::string(time.text(time.nodes()[i])).c_str(), nullptr, 10) : 0;

@@ -28,8 +28,8 @@ protected:
     std::string prefix() const { return server_.config()->redis.key_prefix; }
 
     asio::awaitable<error_code> ask(redis::command command, redis::flat_reply& into) const;
-    /// The server's clock, in microseconds since 1970.
-    asio::awaitable<error_code> read_time(std::int64_t& now) const;
+    /// The clock of the server that owns `slot`, in microseconds since 1970: each has its own.
+    asio::awaitable<error_code> read_time(std::uint16_t slot, std::int64_t& now) const;
     static api_answer silent(error_code ec) { return refused(503, "Redis does not say: " + ec.message()); }
 
     proxy::server const& server_;

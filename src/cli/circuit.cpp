@@ -77,10 +77,13 @@ void print_history(std::vector<fields> const& history, std::int64_t now) {
 }
 
 int list(redis_session& session, circuit_options const& options, bool json) {
-    auto const now = server_time(session);
+    auto const in_braces = layout_of(session) == key_layout::cluster;
+    auto const begin = options.key_prefix + (in_braces ? "circuit:{" : "circuit:");
     ordered_json all = ordered_json::array();
-    for (auto const& name : find_names(session, options.key_prefix + "circuit:", "hash", "circuits")) {
-        auto const of = read_hash(session, options.key_prefix + "circuit:" + name);
+    for (auto const& key : find_keys(session, begin, "hash")) {
+        auto const name = key.substr(begin.size(), key.size() - begin.size() - (in_braces ? 1 : 0));
+        auto const now = server_time(session, key);
+        auto const of = read_hash(session, key);
         if (json)
             all.push_back(circuit_json(name, of, now));
         else
@@ -95,7 +98,7 @@ int show(redis_session& session, circuit_options const& options, bool json) {
     std::string key, history_key;
     append_circuit_key(key, options.key_prefix, options.name, layout_of(session));
     append_circuit_history_key(history_key, options.key_prefix, options.name, layout_of(session));
-    auto const now = server_time(session);
+    auto const now = server_time(session, key);
     auto const of = read_hash(session, key);
     auto const history = read_history(session, history_key);
     if (json) {

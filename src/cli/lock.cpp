@@ -5,9 +5,8 @@
 
 #include <weir/lock/script.hpp>
 
-#include <algorithm>
 #include <iostream>
-#include <map>
+#include <set>
 
 namespace weir::cli {
 namespace {
@@ -50,17 +49,17 @@ void print_lock(std::string const& name, lock_record const& view, std::int64_t n
 }
 
 int list(redis_session& session, lock_options const& options, bool json) {
-    auto const now = server_time(session);
-    std::string begin;
-    append_lock_key(begin, options.key_prefix, key_part(), key_layout::standalone);
-    auto names = find_names(session, begin, "zset", "locks");
-    for (auto& name : names)
-        name = name.substr(0, name.find('#')); // where none holds it, some may wait
-    names.erase(std::unique(names.begin(), names.end()), names.end());
+    admin::lock_keys const keys(options.key_prefix, layout_of(session));
+    std::set<std::string> names;
+    for (auto const& key : find_keys(session, keys.begin(), "zset"))
+        if (auto const name = keys.name_in(key); !name.empty())
+            names.emplace(name);
     ordered_json all = ordered_json::array();
     for (auto const& name : names) {
         // A name is spelled as in its key: what is no letter, digit or one of "-._~/" in percent.
-        auto const view = read_lock(session, begin + name, begin + name + "#queue", now);
+        auto const key = keys.holders_of(name);
+        auto const now = server_time(session, key);
+        auto const view = read_lock(session, key, keys.waiters_of(name), now);
         if (json)
             all.push_back(admin::lock_json(name, view, now));
         else
@@ -73,7 +72,7 @@ int list(redis_session& session, lock_options const& options, bool json) {
 
 int show(redis_session& session, lock_options const& options, bool json) {
     lock::script_calls const calls(options.key_prefix, options.name, layout_of(session));
-    auto const now = server_time(session);
+    auto const now = server_time(session, calls.key());
     auto const view = read_lock(session, calls.key(), calls.queue_key(), now);
     if (json)
         std::cout << json_text(admin::lock_json(options.name, view, now));

@@ -1,6 +1,9 @@
 #include "cli/redis_questions.hpp"
 
+#include "admin/key_walk.hpp"
 #include "config/values.hpp"
+
+#include <weir/redis/hash_slot.hpp>
 
 #include <boost/asio/redirect_error.hpp>
 #include <boost/asio/use_awaitable.hpp>
@@ -8,6 +11,7 @@
 #include <algorithm>
 #include <array>
 #include <cstdlib>
+#include <iterator>
 #include <unistd.h>
 
 namespace weir::cli {
@@ -30,9 +34,10 @@ key_layout layout_of(redis_session const& session) {
     return session.where().topology == redis::topology::cluster ? key_layout::cluster : key_layout::standalone;
 }
 
-std::int64_t server_time(redis_session& session) {
+std::int64_t server_time(redis_session& session, std::string_view key) {
     redis::flat_reply reply;
-    ask(session, redis::command("TIME"), reply);
+    redis::command time("TIME");
+    ask(session, time.at_slot(redis::hash_slot(key)), reply);
     if (reply.nodes().size() != 3)
         throw failure("unexpected_reply", "TIME has an answer of another shape", "is it a Redis at all?");
     auto const part = [&](std::size_t i) {
@@ -41,25 +46,16 @@ std::int64_t server_time(redis_session& session) {
     return part(1) * 1'000'000 + part(2);
 }
 
-std::vector<std::string> find_names(redis_session& session, std::string const& begin, std::string_view type,
-                                    std::string const& what) {
-    if (layout_of(session) == key_layout::cluster)
-        throw failure("usage", "the " + what + " of a cluster cannot be listed", "name one, with show NAME");
-    std::vector<std::string> names;
-    std::string cursor = "0";
-    do {
-        redis::flat_reply reply;
-        ask(session, redis::command("SCAN", cursor, "MATCH", begin + "*", "COUNT", 1000, "TYPE", type), reply);
-        auto const& nodes = reply.nodes();
-        if (nodes.size() < 3)
-            throw failure("unexpected_reply", "SCAN has an answer of another shape", "is it a Redis at all?");
-        cursor = reply.text(nodes[1]);
-        for (std::size_t i = 3; i < nodes.size(); ++i)
-            names.emplace_back(reply.text(nodes[i]).substr(begin.size()));
-    } while (cursor != "0");
-    std::sort(names.begin(), names.end());
-    names.erase(std::unique(names.begin(), names.end()), names.end());
-    return names;
+std::vector<std::string> find_keys(redis_session& session, std::string const& begin, std::string const& type) {
+    std::vector<std::string> keys, piece;
+    for (admin::key_walk walk(session.client(), begin, type); !walk.ended();) {
+        if (auto const ec = session.run(walk.next(piece)))
+            throw redis_failure(ec, session.client().last_error_text(), session.where());
+        keys.insert(keys.end(), std::make_move_iterator(piece.begin()), std::make_move_iterator(piece.end()));
+    }
+    std::sort(keys.begin(), keys.end());
+    keys.erase(std::unique(keys.begin(), keys.end()), keys.end());
+    return keys;
 }
 
 std::string seconds_text(std::int64_t microseconds) {

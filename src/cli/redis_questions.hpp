@@ -17,13 +17,11 @@ void ask(redis_session& session, redis::command const& what, redis::reply_sink& 
 
 key_layout layout_of(redis_session const& session);
 
-/// The server's clock, in microseconds.
-std::int64_t server_time(redis_session& session);
+/// The clock of the server where `key` is, in microseconds.
+std::int64_t server_time(redis_session& session, std::string_view key);
 
-/// What stands behind `begin` in the names of all keys of a type ("hash", "zset") that begin so, in order. `what` says
-/// in the plural what they are, where a cluster has too many places to look.
-std::vector<std::string> find_names(redis_session& session, std::string const& begin, std::string_view type,
-                                    std::string const& what);
+/// All keys of a type ("hash", "zset") that begin so, in order; of a cluster those of all its masters.
+std::vector<std::string> find_keys(redis_session& session, std::string const& begin, std::string const& type);
 
 /// A duration for people, in whole seconds; 0 where it is negative.
 std::string seconds_text(std::int64_t microseconds);

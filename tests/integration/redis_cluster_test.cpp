@@ -64,6 +64,28 @@ TEST_F(redis_cluster_client, finds_all_nodes_from_one_and_sends_each_key_to_its_
     });
 }
 
+TEST_F(redis_cluster_client, each_master_is_named_and_asked_by_its_least_slot) {
+    client redis(io_, cluster_options(shared().url()));
+    EXPECT_THAT(redis.key_servers(), testing::IsEmpty()) << "not known yet";
+    run(io_, [&]() -> asio::awaitable<void> {
+        co_await redis.async_connect(use_result);
+        auto const servers = redis.key_servers();
+        EXPECT_EQ(servers.size(), shared().masters());
+        std::uint16_t before = 0;
+        for (auto const& each : servers) {
+            auto const owner = shared().owner(each.slot);
+            EXPECT_EQ(each.name, "127.0.0.1:" + std::to_string(shared().port(owner)));
+            EXPECT_TRUE(each.slot > before || &each == &servers.front());
+            before = each.slot;
+            for (int i = 0; i < 3; ++i) {
+                command who("CLUSTER", "MYID");
+                auto const [ec, id] = co_await ask(redis, who.at_slot(each.slot));
+                EXPECT_EQ(id, shared().id(owner)) << ec.message();
+            }
+        }
+    });
+}
+
 TEST_F(redis_cluster_client, what_is_asked_before_the_table_is_there_waits_for_it) {
     client redis(io_, cluster_options(shared().url()));
     run(io_, [&]() -> asio::awaitable<void> {

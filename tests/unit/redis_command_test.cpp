@@ -57,6 +57,17 @@ TEST(redis_command, encodes_random_arguments_as_hiredis_does) {
     }
 }
 
+TEST(redis_command, without_keys_has_the_slot_it_was_given_and_with_keys_theirs) {
+    command what("TIME");
+    EXPECT_FALSE(what.has_slot());
+    EXPECT_EQ(what.at_slot(16383).slot(), 16383);
+    EXPECT_TRUE(what.has_slot());
+    EXPECT_EQ(what.payload(), oracle({"TIME"}));
+    EXPECT_THROW(what.at_slot(16384), std::logic_error);
+    EXPECT_FALSE(what.clear().has_slot());
+    EXPECT_EQ(what.start(2).arg("GET").key("123456789").at_slot(1).slot(), 0x31c3);
+}
+
 TEST(redis_command, names_a_script_by_its_digest) {
     redis::script const code("answer", "return 1");
     EXPECT_EQ(code.sha1(), "e0e1f9fabfc9d4800c877a703b823ac0578ff8db"); // what SCRIPT LOAD answers

@@ -49,6 +49,8 @@ public:
     virtual bool is_open() const noexcept = 0;
     /// See `client::address_source`.
     virtual std::optional<address> present_address() const = 0;
+    /// See `client::key_servers`.
+    WEIR_DECL virtual std::vector<key_server> key_servers() const;
     errc last_error() const noexcept { return last_error_; }
     std::string const& last_error_text() const noexcept { return last_error_text_; }
     virtual client_statistics stats() const = 0;

@@ -112,6 +112,12 @@ public:
         };
     }
 
+    /// The servers over which the keys lie, as far as is known at present: the masters of a cluster that own slots, in
+    /// the order of their least ones; otherwise the one server. Empty where none is known: `async_connect` tells when
+    /// one is, or why not. To ask each of them (SCAN, TIME, DBSIZE), execute a command for each that is sent there by
+    /// `command::at_slot`; which of them are there, and which slots they own, may change in between.
+    std::vector<key_server> key_servers() const { return backend_->key_servers(); }
+
     /// Ends the connection for good. What waits completes with `client_closed`, what was sent with `connection_lost`.
     void close() { backend_->close(); }
 

@@ -5,6 +5,7 @@
 #include <weir/redis/url.hpp>
 
 #include <chrono>
+#include <cstdint>
 #include <functional>
 #include <optional>
 #include <string>
@@ -38,6 +39,14 @@ struct client_options {
     std::vector<script const*> scripts;
     /// May be null; must outlive the client.
     client_observer* observer = nullptr;
+};
+
+/// A server that keeps keys.
+struct key_server {
+    /// By which it is told from the others: of a cluster's node `HOST:PORT`, else what `address::display` says.
+    std::string name;
+    /// Of a cluster's node, the least of the slots that it owns; else 0.
+    std::uint16_t slot = 0;
 };
 
 /// Tells where a server is at present; nothing: not known. See `client::address_source`.

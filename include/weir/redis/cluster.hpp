@@ -28,6 +28,7 @@ public:
     WEIR_DECL void start() override;
     bool is_open() const noexcept override { return ready_ && !closed(); }
     WEIR_DECL std::optional<address> present_address() const override;
+    WEIR_DECL std::vector<key_server> key_servers() const override;
     WEIR_DECL client_statistics stats() const override;
 
 private:

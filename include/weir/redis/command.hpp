@@ -54,6 +54,11 @@ public:
     /// each other directly, and live in one slot.
     WEIR_DECL command& key(std::string_view text);
 
+    /// Of a command without keys: a cluster sends it to the node that owns `slot`, instead of to any; elsewhere it
+    /// makes no difference. For what each node has to be asked: see `client::key_servers`. Precondition: `slot` <
+    /// 16384.
+    WEIR_DECL command& at_slot(std::uint16_t slot);
+
     /// Begins an EVALSHA of `code` with as many keys and further arguments, which follow by `arg()`, keys first. The
     /// client loads the script where the server does not know it.
     /// Preconditions: the command is empty; `code` outlives the use of the command.
@@ -65,7 +70,10 @@ public:
     bool complete() const noexcept { return missing_ == 0 && !payload_.empty(); }
     /// How many of its parts are known to be keys: those of `evalsha()` and of `key()`.
     std::size_t key_count() const noexcept { return keys_; }
-    /// The slot of its keys; none where they live in different ones. Precondition: it is complete and has a key.
+    /// Whether a cluster has but one node for it: it has a key, or was given its slot.
+    bool has_slot() const noexcept { return keys_ != 0 || given_slot_ != no_slot; }
+    /// The slot of its keys; none where they live in different ones. Without keys the slot it was given. Precondition:
+    /// it is complete and `has_slot()`.
     WEIR_DECL std::optional<std::uint16_t> slot() const noexcept;
 
     /// The script of an EVALSHA begun by `evalsha()`, or none.
@@ -80,6 +88,8 @@ private:
     std::size_t keys_ = 0;
     // Where the first of them begins.
     std::size_t first_key_ = 0;
+    static constexpr std::uint16_t no_slot = 0xffff;
+    std::uint16_t given_slot_ = no_slot;
     redis::script const* script_ = nullptr;
 };
 

@@ -92,6 +92,11 @@ WEIR_DECL void backend::admit_foreign() {
     }
 }
 
+WEIR_DECL std::vector<key_server> backend::key_servers() const {
+    auto const only = present_address();
+    return only ? std::vector{key_server{only->display(), 0}} : std::vector<key_server>{};
+}
+
 WEIR_DECL void backend::schedule() {
     if (turn_scheduled_ || in_turn_)
         return;

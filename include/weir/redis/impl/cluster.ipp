@@ -81,6 +81,22 @@ WEIR_DECL std::optional<address> cluster::present_address() const {
     return std::nullopt;
 }
 
+WEIR_DECL std::vector<key_server> cluster::key_servers() const {
+    std::vector<key_server> found;
+    std::vector<bool> seen(nodes_.size());
+    if (!loaded_)
+        return found;
+    for (std::size_t slot = 0; slot < owner_of_.size(); ++slot) {
+        auto const owner = owner_of_[slot];
+        if (owner == nobody || seen[owner])
+            continue;
+        seen[owner] = true;
+        auto const& [host, port] = nodes_[owner]->where;
+        found.push_back({host + ':' + std::to_string(port), static_cast<std::uint16_t>(slot)});
+    }
+    return found;
+}
+
 WEIR_DECL client_statistics cluster::stats() const {
     auto sum = pipeline_.stats();
     for (auto const& each : nodes_)
@@ -95,7 +111,7 @@ WEIR_DECL void cluster::route(operation& what, clock::time_point now) {
     what.holder = nullptr;
     if (!loaded_ || closed() || !what.command->complete())
         return park(what, now);
-    if (what.command->key_count() == 0) {
+    if (!what.command->has_slot()) {
         auto const any = any_open_node();
         return any == nobody ? park(what, now) : send(what, *nodes_[any]->link, now);
     }

@@ -30,6 +30,7 @@ inline void append_count(std::string& to, char type, std::size_t count) {
 WEIR_DECL command& command::clear() noexcept {
     payload_.clear();
     missing_ = keys_ = first_key_ = 0;
+    given_slot_ = no_slot;
     script_ = nullptr;
     return *this;
 }
@@ -57,8 +58,17 @@ WEIR_DECL command& command::key(std::string_view text) {
     return arg(text);
 }
 
+WEIR_DECL command& command::at_slot(std::uint16_t slot) {
+    if (slot >= slot_count)
+        throw std::logic_error("weir::redis::command: a slot is less than 16384");
+    given_slot_ = slot;
+    return *this;
+}
+
 WEIR_DECL std::optional<std::uint16_t> command::slot() const noexcept {
     std::optional<std::uint16_t> found;
+    if (keys_ == 0 && given_slot_ != no_slot)
+        found = given_slot_;
     auto rest = std::string_view(payload_).substr(first_key_);
     for (std::size_t i = 0; i < keys_; ++i) {
         std::size_t size = 0;
