@@ -56,7 +56,7 @@ public:
     /// idempotent; `refused` as the server said (BUSY, LOADING and NOSCRIPT, on a cluster TRYAGAIN and CLUSTERDOWN, are
     /// tried again until the deadline first); `unexpected_reply` from the sink; `invalid_argument` for an incomplete
     /// command; on a cluster `cross_slot` for keys that do not lie together, `cluster_down` for a slot that nobody
-    /// serves, `redirected` after five redirections.
+    /// serves, `redirected` after five redirections (of a node that sends to ever new places, too).
     ///
     /// Cancellation: total, partial and terminal alike: `cancelled_unsent` or `cancelled`, and a late reply is
     /// swallowed.

@@ -20,6 +20,11 @@ class slots_request;
 /// | a node that cannot be reached            | kept until the table is renewed, then refused if it is the same   |
 ///
 /// At most five times another node is tried, all within the deadline.
+///
+/// Nodes are trusted with the credentials and with the table, but not with any number of connections: a table of more
+/// than 1024 masters (Redis itself advises at most 1000 nodes) is not believed; and where there are four times as many
+/// connections as the table has masters, and 16 more, MOVED and ASK to a place not yet known open no further one: the
+/// operation is kept until the table is renewed, which drops what that does not name, and tried again.
 class cluster final : public connection_group {
 public:
     WEIR_DECL cluster(asio::io_context& context, client_options options);
@@ -53,6 +58,7 @@ private:
     WEIR_DECL void follow(redirection const& where, operation& what, clock::time_point now);
 
     WEIR_DECL std::size_t node_at(place const& where);
+    WEIR_DECL bool may_reach(place const& where) const;
     WEIR_DECL std::size_t index_of(connection const& which) const noexcept;
     WEIR_DECL std::size_t any_open_node() noexcept;
     WEIR_DECL void connect_seeds();
@@ -71,6 +77,8 @@ private:
     clock::time_point loaded_at_{};
     std::minstd_rand random_{std::random_device{}()};
     std::size_t next_node_ = 0;
+    /// How many masters the table names.
+    std::size_t masters_ = 0;
     /// How many nodes have failed to tell the table since it was last told.
     std::size_t refusals_ = 0;
     bool loaded_ = false;

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <array>
+#include <set>
 #include <utility>
 
 namespace weir::redis::detail {
@@ -22,6 +23,16 @@ inline constexpr std::chrono::milliseconds renewal_jitter{20};
 // The pause after a renewal that no node answered, at most.
 inline constexpr std::chrono::milliseconds renewal_pause{200};
 inline constexpr std::chrono::seconds slots_timeout{1};
+// See the class. The redirections of a cluster that has grown since the table was told may name as many nodes.
+inline constexpr std::size_t max_masters = 1024;
+inline constexpr std::size_t most_nodes(std::size_t masters) noexcept { return 4 * masters + 16; }
+
+inline std::size_t count_masters(std::vector<slot_range> const& ranges) {
+    std::set<std::pair<std::string_view, std::uint16_t>> places;
+    for (auto const& each : ranges)
+        places.emplace(each.host, each.port);
+    return places.size();
+}
 
 // CLUSTER SLOTS, asked of one node. Deletes itself when it is done.
 class slots_request final : public operation {
@@ -145,6 +156,10 @@ WEIR_DECL void cluster::on_redirect(connection& from, operation& what, errc why,
 }
 
 WEIR_DECL void cluster::follow(redirection const& where, operation& what, clock::time_point now) {
+    if (!may_reach({where.host, where.port})) {
+        renew_after(renewal_jitter);
+        return park(what, now);
+    }
     auto const to = node_at({where.host, where.port});
     if (where.ask) {
         what.asking = true;
@@ -179,6 +194,17 @@ WEIR_DECL std::size_t cluster::node_at(place const& where) {
     made->link = connect_to(options_for(where));
     nodes_[free] = std::move(made);
     return free;
+}
+
+// Whether a redirection may lead there: to a node that is known, or to one more.
+WEIR_DECL bool cluster::may_reach(place const& where) const {
+    std::size_t kept = 0;
+    for (auto const& each : nodes_) {
+        if (each && each->where == where)
+            return true;
+        kept += each != nullptr;
+    }
+    return kept < most_nodes(masters_);
 }
 
 WEIR_DECL std::size_t cluster::index_of(connection const& which) const noexcept {
@@ -280,14 +306,18 @@ WEIR_DECL void cluster::on_slots(slots_request const& answer) {
         return;
     bool const again = std::exchange(ask_again_, false);
     auto const ranges = answer.result ? std::nullopt : read_cluster_slots(answer.reply, answer.asked_host);
-    if (ranges && !ranges->empty()) {
+    auto const masters = ranges ? count_masters(*ranges) : 0;
+    if (masters > 0 && masters <= max_masters) {
         refusals_ = 0;
+        masters_ = masters;
         load(*ranges);
         return again ? renew_after(renewal_jitter) : renew_after(renewal_interval);
     }
     if (!answer.result || answer.result == errc::server_error) {
         last_error_ = errc::cluster_down;
-        last_error_text_ = options_.server.display() + ": it is no cluster, or has no slots yet";
+        last_error_text_ = options_.server.display() +
+                           (masters > 0 ? ": it names " + std::to_string(masters) + " masters, more than are believed"
+                                        : ": it is no cluster, or has no slots yet");
         if (!loaded_)
             out_of_reach(errc::cluster_down);
     }
@@ -322,7 +352,8 @@ WEIR_DECL void cluster::drop_unlisted() {
         if (!each || each->listed)
             continue;
         park_queued_of(*each->link, loaded_at_);
-        if (each->link->stats().in_flight != 0) {
+        // What is in flight before it is open is its handshake.
+        if (each->link->is_open() && each->link->stats().in_flight != 0) {
             busy = true;
             continue;
         }
