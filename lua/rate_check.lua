@@ -11,7 +11,8 @@
 --          empty: asks for a receipt
 --          what (1), time to live in milliseconds (6), holder (8): asks for a receipt; in `concurrency` rules the holder
 --          gets a lease, or a new one for that he has; and where what is not 0, there is a record:
---            1 once: where there is a record already, its reply is the answer, and nothing is charged
+--            1 once: where there is a record already, its reply is the answer, and nothing is charged; where it is of a
+--              place that has not come yet (rate_wait.lua), a refusal until then
 --            2 extend: charges more to what is recorded, and prolongs it
 --            3 settle: the costs are what was used of what was charged: takes back or charges the difference, once
 -- Reply    one request, one rule, charged:            the remaining quota, an integer
@@ -37,8 +38,10 @@
 --                        until when (4), units (4), holder (8), the first to end first
 --          with places (64 and more): parts/rate_places.lua
 --          penalty (5): when it was written, refusals, the time of the first, blocked until (4 each, times as above)
---          The record: settled (1), the time of the decision (7), the rules of the request (1), their reply (7 each), the
---          request itself, and a step a charge: time (7), units of each rule (7); one for all that are long over
+--          The record: 0, 1 where it is settled, or by how many askers it is held where those are several (1), the time of
+--          the decision or of the place (7), the rules of the request (1), of each remaining (7; and 2^48 where a place is
+--          waited for because of it) and reset after (7), the request itself, and a step a charge: time (7), units of each
+--          rule (7); one for all that are long over
 -- Invariant  within any window, the units admitted never exceed the limit: in a log each counts until a window after
 --          its charge, rounded up to a unit; in counters until a window after the end of its slot.
 -- Clock    that of the server. State from the future (a clock that stepped back, a failover) is written anew as of now,

@@ -1,6 +1,18 @@
 
--- The record of a request: what was decided and charged, and whether it is settled.
+-- The record of a request: what was decided and charged, whether it is settled, and by how many it is held.
 local record, steps, final
+
+-- One more passes, or waits, by the record: it is no longer one asker's to forget.
+local function join()
+  local held = unpack('B', record)
+  if held ~= 1 and held < 255 then call('SETRANGE', KEYS[keys + 1], '0', pack('B', math.max(held, 1) + 1)) end
+end
+
+-- How long the record is kept: from when its request is admitted.
+local function life()
+  local early = math.max(0, unpack('>I7', record, 2) - now)
+  return format('%d', unpack('>I6', ARGV[2], 2) + math.ceil(early / 1000))
+end
 
 local function recorded_units(n)
   local units = {}
@@ -41,10 +53,9 @@ local function take_back_recorded(request, i, n, units)
   return taken
 end
 
-local function write(settled, tail)
-  local ttl = unpack('>I6', ARGV[2], 2)
-  record = pack('B', settled) .. sub(record, 2, steps - 1) .. tail
-  call('PSETEX', KEYS[keys + 1], format('%d', ttl), record)
+local function write(held, tail)
+  record = pack('B', held) .. sub(record, 2, steps - 1) .. tail
+  call('PSETEX', KEYS[keys + 1], life(), record)
 end
 
 local function settle(request, n, at)
@@ -94,11 +105,18 @@ local function begin()
     for i = 0, n - 1 do
       local one, other = unpack('>I7I7', record, first + 14 * i)
       if what == 1 then
-        reply[3 * i + 3], reply[3 * i + 4], reply[3 * i + 5] = one, 0, other
+        local retry = 0
+        if one >= whole and at > now then
+          -- Its place has not come; nobody has one that is further away than a window, but for a clock that stepped back.
+          local kind, _, _, limit, window, _, rate = unpack('>BBI4I6I6I6I6', request, 38 * i + 2)
+          if at - now <= (kind == 2 and limit * window / rate or window) then reply[1], retry = 0, at - now end
+        end
+        reply[3 * i + 3], reply[3 * i + 4], reply[3 * i + 5] = one % whole, retry, other
       else
         reply[2 * i + 3], reply[2 * i + 4] = one, other
       end
     end
+    if what == 1 and reply[1] == 1 then join() end
     return nil, reply
   end
   if what == 3 then return settle(request, n, at) end
@@ -106,16 +124,17 @@ local function begin()
   return rules_to_ask(request)
 end
 
--- After it: keeps the record.
-local function finish(reply)
+-- After it: keeps the record; of a place when it comes, and what rules are waited for.
+local function finish(reply, at, late)
   if what == 3 then return final end
+  at = at or now
   local request = ARGV[1]
   local n = #request / 38
   if reply[1] == 0 then
-    if what == 2 then call('PEXPIRE', KEYS[keys + 1], format('%d', unpack('>I6', ARGV[2], 2))) end
+    if what == 2 then call('PEXPIRE', KEYS[keys + 1], life()) end
     return reply
   end
-  local step, horizon, asked, barred = {pack('>I7', now)}, 0, 0, false
+  local step, horizon, asked, barred = {pack('>I7', at)}, 0, 0, false
   for i = 1, n do
     local kind, cost = unpack('>B', request, 38 * i - 36), unpack('>I7', request, 38 * i - 6)
     if what == 1 or cost > 0 then asked = asked + 1 end
@@ -129,8 +148,10 @@ local function finish(reply)
   end
   if what == 1 then
     steps = 10 + 52 * n
-    local parts = {pack('>BI7B', 0, now, n)}
-    for i = 0, n - 1 do parts[i + 2] = pack('>I7I7', reply[3 * i + 3], reply[3 * i + 5]) end
+    local parts = {pack('>BI7B', 0, at, n)}
+    for i = 0, n - 1 do
+      parts[i + 2] = pack('>I7I7', reply[3 * i + 3] + (late and late[i + 1] and whole or 0), reply[3 * i + 5])
+    end
     record = table.concat(parts) .. request
   end
   -- Of what was charged longer ago than two windows nothing can be taken back: one step stands for all of it, so that it
@@ -143,6 +164,6 @@ local function finish(reply)
     first = first + 7 + 7 * n
   end
   for i = 2, old and n + 1 or 0 do old[i] = pack('>I7', old[i]) end
-  write(0, (old and table.concat(old) or '') .. sub(record, first) .. table.concat(step))
+  write(unpack('B', record), (old and table.concat(old) or '') .. sub(record, first) .. table.concat(step))
   return reply
 end

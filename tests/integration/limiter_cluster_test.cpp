@@ -5,6 +5,8 @@
 
 #include <gmock/gmock.h>
 
+#include <deque>
+
 // Limits whose keys lie on different nodes of a real cluster.
 
 namespace weir::test {
@@ -119,6 +121,112 @@ TEST_F(limiter_on_cluster, a_cancelled_check_gives_back_what_it_had) {
         EXPECT_FALSE(result.allowed);
         std::vector<charge> const peek{{&user, "carl", "e", 0}};
         EXPECT_EQ((co_await check(subject, peek)).rules[0].remaining, 10u);
+    });
+}
+
+/// Two rules whose keys lie on different nodes, one of them full for a while.
+struct two_nodes {
+    explicit two_nodes(std::string const& name, std::chrono::milliseconds window, std::uint64_t limit = 1)
+        : mine{.name = name + "-mine", .limit = 100, .window = 1h}
+        , all{.name = name + "-all", .limit = limit, .window = window}
+        , user(name)
+        , both{{&mine, user, "e", 1}, {&all, key_part::any(), user, 1}} {}
+    std::uint64_t left(decision const& d) const { return d.rules.at(0).remaining; }
+
+    rule mine, all;
+    std::string user;
+    std::vector<charge> both;
+    std::vector<charge> peek{{&mine, user, "e", 0}};
+};
+
+TEST_F(limiter_on_cluster, who_waits_has_a_place_on_each_node_and_passes_when_the_last_has_come) {
+    with_client([](redis::client& client) -> asio::awaitable<void> {
+        limiter subject(client);
+        two_nodes const rules("wait", 400ms);
+        decision said;
+        auto const begun = boot_clock::now();
+        auto asked = begun;
+        for (auto const least : {0ms, 400ms, 800ms}) {
+            asked = boot_clock::now();
+            auto const [ec] =
+                co_await subject.async_check(rules.both, {.request_id = {}, .max_wait = 400ms}, said, use_result);
+            EXPECT_FALSE(ec || said.error) << ec.message() << said.error.message();
+            EXPECT_TRUE(said.allowed);
+            EXPECT_GE(boot_clock::now() - begun, least);
+            EXPECT_EQ(said.waited > 0ms, least > 0ms);
+        }
+        EXPECT_EQ(rules.left(said), 97u);
+        // What is charged beside the full rule is charged for when the request passes, not for when it asked.
+        auto const place = asked + said.waited - 1ms;
+        auto const counts = (co_await check(subject, rules.peek)).rules.at(0).reset_after;
+        EXPECT_GE(counts, 1h - (boot_clock::now() - place));
+    });
+}
+
+TEST_F(limiter_on_cluster, where_the_place_on_one_node_comes_too_late_the_others_are_given_back) {
+    with_client([this](redis::client& client) -> asio::awaitable<void> {
+        limiter subject(client);
+        two_nodes const rules("late", 30min);
+        EXPECT_TRUE((co_await check(subject, rules.both)).allowed);
+        asio::cancellation_signal cancel;
+        std::optional<error_code> first;
+        decision waits, said;
+        subject.async_check(rules.both, {.request_id = {}, .max_wait = 30min}, waits,
+                            asio::bind_cancellation_slot(cancel.slot(), [&](error_code ec) { first = ec; }));
+        do
+            said = co_await check(subject, rules.both);
+        while (said.retry_after <= 30min);
+        // Longer than it wants to wait, and, asked for all the same, longer than a window.
+        for (std::chrono::milliseconds const patience : {31min, 43200min}) {
+            auto const [ec] =
+                co_await subject.async_check(rules.both, {.request_id = {}, .max_wait = patience}, said, use_result);
+            EXPECT_FALSE(ec || said.error);
+            EXPECT_FALSE(said.allowed);
+            EXPECT_EQ(said.binding, 1u);
+            EXPECT_GT(said.retry_after, 30min);
+            EXPECT_EQ(said.waited, 0ms);
+        }
+        cancel.emit(asio::cancellation_type::terminal);
+        while (!first || client.stats().in_flight != 0)
+            co_await asio::post(io_, use_result);
+        EXPECT_EQ(*first, errc::cancelled);
+        EXPECT_EQ(rules.left(co_await check(subject, rules.peek)), 99u);
+        EXPECT_LE((co_await check(subject, rules.both)).retry_after, 30min);
+    });
+}
+
+TEST_F(limiter_on_cluster, an_id_has_its_places_once_while_one_waits_and_when_he_cancels_none) {
+    with_client([this](redis::client& client) -> asio::awaitable<void> {
+        limiter subject(client);
+        two_nodes const rules("once", 30min);
+        EXPECT_TRUE((co_await check(subject, rules.both)).allowed);
+        std::deque<decision> said(2);
+        std::deque<asio::cancellation_signal> cancel(2);
+        std::deque<std::optional<error_code>> ended(2);
+        // That of the full rule: on the other node a retry has joined for a moment before it is refused here.
+        std::string record;
+        append_rate_key(record, "", key_part::any(), "once", key_layout::cluster);
+        record += "#id";
+        for (std::size_t i : {0u, 1u}) {
+            subject.async_check(
+                rules.both, {.request_id = "id", .max_wait = 30min}, said[i],
+                asio::bind_cancellation_slot(cancel[i].slot(), [&ended, i](error_code ec) { ended[i] = ec; }));
+            auto const holders = static_cast<std::int64_t>(2 * i);
+            while (shared().integer(record, {"EXISTS", record}) == 0 ||
+                   shared().integer(record, {"BITFIELD", record, "GET", "u8", "0"}) != holders)
+                co_await asio::post(io_, use_result);
+        }
+        auto const first = co_await check(subject, rules.both);
+        EXPECT_LE(first.retry_after, 1h) << "behind one place, not two";
+        EXPECT_GT(first.retry_after, 30min);
+        for (std::size_t i : {0u, 1u}) {
+            EXPECT_FALSE(ended[i]);
+            cancel[i].emit(asio::cancellation_type::terminal);
+            while (!ended[i] || client.stats().in_flight != 0)
+                co_await asio::post(io_, use_result);
+            EXPECT_EQ(shared().integer(record, {"EXISTS", record}), i == 0 ? 1 : 0);
+        }
+        EXPECT_EQ(rules.left(co_await check(subject, rules.peek)), 99u);
     });
 }
 

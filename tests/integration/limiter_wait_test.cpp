@@ -6,6 +6,7 @@
 #include <boost/asio/cancellation_signal.hpp>
 #include <boost/asio/steady_timer.hpp>
 
+#include <deque>
 #include <optional>
 
 // Requests that wait for room rather than be refused.
@@ -121,6 +122,136 @@ TEST_F(limiter_wait, cancelled_it_gives_its_place_up) {
         EXPECT_FALSE(said.allowed);
         auto const after = co_await check(subject, r);
         EXPECT_LE(after.retry_after, 1h) << "commands of one connection keep their order: the place is free again";
+    });
+}
+
+/// One check under way, to be cancelled.
+struct waiting {
+    decision said;
+    std::optional<error_code> ended;
+    asio::cancellation_signal cancel;
+};
+
+class limiter_wait_by_id : public limiter_wait {
+protected:
+    static constexpr auto longest = 1h;
+
+    void begin(limiter& subject, rule const& r, std::string_view id, waiting& one) {
+        charge const charges[] = {{&r, "alice", "e"}};
+        subject.async_check(charges, {.request_id = id, .max_wait = longest}, one.said,
+                            asio::bind_cancellation_slot(one.cancel.slot(), [&](error_code ec) { one.ended = ec; }));
+    }
+    asio::awaitable<void> ended(waiting const& one) {
+        while (!one.ended)
+            co_await asio::post(io, asio::use_awaitable);
+    }
+    /// Until another would have to wait behind so many places of an hour each.
+    asio::awaitable<void> until_places(limiter& subject, rule const& r, int count) {
+        charge const peek[] = {{&r, "alice", "e", 0}};
+        decision said;
+        do {
+            auto const [ec] = co_await subject.async_check(peek, said, use_result);
+            EXPECT_FALSE(ec || said.error);
+            co_await asio::post(io, asio::use_awaitable);
+        } while (said.retry_after <= count * 1h || said.retry_after > (count + 1) * 1h);
+    }
+    /// Until so many wait by the record of the request.
+    asio::awaitable<void> until_held(std::string const& id, int askers) {
+        while (server.integer({"BITFIELD", "rate:alice:e#" + id, "GET", "u8", "0"}) != askers)
+            co_await asio::post(io, asio::use_awaitable);
+    }
+};
+
+TEST_F(limiter_wait_by_id, a_retry_waits_for_the_same_place_and_is_not_charged_again) {
+    with_limiter([&](limiter& subject) -> asio::awaitable<void> {
+        rule const r{.name = "r", .limit = 1, .window = 500ms};
+        EXPECT_TRUE((co_await check(subject, r)).allowed);
+        waiting first, again;
+        begin(subject, r, "id", first);
+        while (server.integer({"EXISTS", "rate:alice:e#id"}) == 0)
+            co_await asio::post(io, asio::use_awaitable);
+        begin(subject, r, "id", again);
+        co_await ended(first);
+        co_await ended(again);
+        EXPECT_TRUE(first.said.allowed && again.said.allowed) << *first.ended << *again.ended;
+        EXPECT_LE(again.said.waited, first.said.waited);
+        EXPECT_EQ(first.said.request_id, "id");
+        waiting late;
+        begin(subject, r, "id", late);
+        co_await ended(late);
+        EXPECT_TRUE(late.said.allowed);
+        EXPECT_EQ(late.said.waited, 0ms) << "after it, it passes at once";
+        charge const charges[] = {{&r, "alice", "e", as_reserved}};
+        settlement became;
+        auto const [ec] = co_await subject.async_settle(charges, {.request_id = "id"}, became, use_result);
+        EXPECT_FALSE(ec) << ec.message();
+        EXPECT_EQ(became.rules.at(0).reserved, 1u) << "charged once";
+    });
+}
+
+TEST_F(limiter_wait_by_id, cancelled_by_the_only_one_who_waits_the_place_is_free_and_the_id_may_ask_again) {
+    with_limiter([&](limiter& subject) -> asio::awaitable<void> {
+        rule const r{.name = "r", .limit = 1, .window = 1h};
+        EXPECT_TRUE((co_await check(subject, r)).allowed);
+        for (int i = 0; i < 3; ++i) {
+            waiting one;
+            begin(subject, r, "id", one);
+            co_await until_places(subject, r, 1);
+            one.cancel.emit(asio::cancellation_type::terminal);
+            co_await ended(one);
+            EXPECT_EQ(one.ended, error_code{errc::cancelled});
+            co_await until_places(subject, r, 0);
+            EXPECT_EQ(server.integer({"EXISTS", "rate:alice:e#id"}), 0);
+        }
+    });
+}
+
+TEST_F(limiter_wait_by_id, of_two_who_wait_one_may_cancel_and_the_place_is_the_others) {
+    with_limiter([&](limiter& subject) -> asio::awaitable<void> {
+        rule const r{.name = "r", .limit = 1, .window = 1h};
+        EXPECT_TRUE((co_await check(subject, r)).allowed);
+        for (int which : {0, 1}) {
+            std::deque<waiting> both(2);
+            begin(subject, r, "id", both[0]);
+            co_await until_places(subject, r, 1);
+            begin(subject, r, "id", both[1]);
+            co_await until_held("id", 2);
+            auto& goes = both[static_cast<std::size_t>(which)];
+            auto& stays = both[static_cast<std::size_t>(1 - which)];
+            goes.cancel.emit(asio::cancellation_type::terminal);
+            co_await ended(goes);
+            co_await until_held("id", 0);
+            co_await until_places(subject, r, 1);
+            EXPECT_FALSE(stays.ended);
+            stays.cancel.emit(asio::cancellation_type::terminal);
+            co_await ended(stays);
+            co_await until_places(subject, r, 0);
+        }
+    });
+}
+
+TEST_F(limiter_wait_by_id, another_request_under_the_id_is_told_so_and_one_that_does_not_wait_is_refused_until_then) {
+    with_limiter([&](limiter& subject) -> asio::awaitable<void> {
+        rule const r{.name = "r", .limit = 2, .window = 1h};
+        charge const two[] = {{&r, "alice", "e", 2}}, one[] = {{&r, "alice", "e", 1}};
+        decision said;
+        co_await subject.async_check(two, said, use_result);
+        waiting first;
+        begin(subject, r, "id", first);
+        while (server.integer({"EXISTS", "rate:alice:e#id"}) == 0)
+            co_await asio::post(io, asio::use_awaitable);
+        request_options how{.request_id = "id", .max_wait = longest};
+        auto [ec] = co_await subject.async_check(two, how, said, use_result);
+        EXPECT_EQ(ec, errc::request_id_reused);
+        how.max_wait = 0ms;
+        std::tie(ec) = co_await subject.async_check(one, how, said, use_result);
+        EXPECT_FALSE(ec);
+        EXPECT_FALSE(said.allowed);
+        EXPECT_GT(said.retry_after, 0ms);
+        EXPECT_LE(said.retry_after, 1h);
+        EXPECT_FALSE(first.ended);
+        first.cancel.emit(asio::cancellation_type::terminal);
+        co_await ended(first);
     });
 }
 

@@ -126,7 +126,7 @@ void rate_wait::check_exactly_then(std::uint64_t cost, std::int64_t retry) {
 }
 
 void rate_wait::take(std::uint64_t cost, microseconds longest) {
-    script_.ask_place(now_, request_of(charges(cost)), longest);
+    script_.ask_place(now_, request_of(charges(cost)), {.longest = longest});
     auto const reply = script_.read();
     ASSERT_EQ(reply.size(), 3 + 3 * rules_.size());
     if (reply[1] == 0)

@@ -28,9 +28,9 @@ protected:
 
 /// A loop, a client and a limiter of their own, for `tasks` coroutines of `task` at once; returns when all have ended.
 template <class Task>
-permit_stock::figures run_tasks(std::string const& url, limiter_options how, int tasks, Task const& task) {
+permit_stock::figures run_tasks(redis::client_options through, limiter_options how, int tasks, Task const& task) {
     asio::io_context io(1);
-    redis::client client(io, limiter_client_options(url));
+    redis::client client(io, std::move(through));
     auto subject = std::make_optional<limiter>(client, std::move(how));
     permit_stock::figures charged_ahead;
     auto const worker = [&]() -> asio::awaitable<void> {
@@ -45,6 +45,10 @@ permit_stock::figures run_tasks(std::string const& url, limiter_options how, int
         asio::co_spawn(io, worker, asio::detached);
     io.run();
     return charged_ahead;
+}
+template <class Task>
+permit_stock::figures run_tasks(std::string const& url, limiter_options how, int tasks, Task const& task) {
+    return run_tasks(limiter_client_options(url), std::move(how), tasks, task);
 }
 
 } // namespace weir::test

@@ -46,8 +46,8 @@ void script_runner::ask_back(std::chrono::microseconds now, check_request const&
 }
 
 void script_runner::ask_place(std::chrono::microseconds now, check_request const& request,
-                              std::chrono::microseconds longest) {
-    request.encode_wait(encoded_, longest, wait_);
+                              check_request::wait_form const& how) {
+    request.encode_wait(encoded_, how, wait_);
     send(now);
 }
 

@@ -27,7 +27,7 @@ public:
     /// The same with lua/rate_refund.lua.
     void ask_back(std::chrono::microseconds now, check_request const& request, std::optional<std::int64_t> receipt);
     /// The same with lua/rate_wait.lua.
-    void ask_place(std::chrono::microseconds now, check_request const& request, std::chrono::microseconds longest);
+    void ask_place(std::chrono::microseconds now, check_request const& request, check_request::wait_form const& how);
     /// The reply as integers; fails the test where it is an error.
     std::vector<std::int64_t> read();
 

@@ -93,6 +93,26 @@ public:
         bool shared = false;
     };
 
+    /// How a place is asked for.
+    struct wait_form {
+        /// Of the rules whose key lies in this slot alone.
+        std::optional<std::uint16_t> slot{};
+        /// How long the record is kept from the moment of the place on, where the request has an id.
+        std::chrono::milliseconds record_ttl{0};
+        /// How far away the place is at most, and at least.
+        std::chrono::microseconds longest{0}, earliest{0};
+    };
+
+    /// A place that was taken.
+    struct place {
+        /// Its receipt, in microseconds of the node's clock.
+        std::int64_t moment = 0;
+        /// How long it is until then.
+        std::chrono::microseconds wait{0};
+        /// Whether it is that of another caller with the same request id.
+        bool shared = false;
+    };
+
     /// Takes over the charges; they and their texts may go away afterwards, the rules may not.
     /// Returns `errc::invalid_argument` where there are no charges or more than `max_rules_per_check`, a rule is null
     /// or out of range, a cost is above `max_cost` (and not `as_reserved`), two charges mean the same rule of the same
@@ -154,15 +174,16 @@ public:
     /// Reads the reply to `settle`; errors as above.
     WEIR_DECL error_code decode(check_reply const& reply, form how, settlement& out) const;
 
-    /// Writes the EVALSHA of lua/rate_wait.lua, and reads its reply: as `decode`, the receipt being the moment of the
-    /// place, and `wait` how long it is until then.
-    WEIR_DECL void encode_wait(redis::command& out, std::chrono::microseconds longest,
+    /// Writes the EVALSHA of lua/rate_wait.lua, and reads its reply as `decode` does, of a slot those rules alone.
+    /// Returns no place where it was refused.
+    WEIR_DECL void encode_wait(redis::command& out, wait_form const& how,
                                redis::script const& code = rate_wait_script()) const;
-    WEIR_DECL error_code decode_wait(check_reply const& reply, decision& out, std::int64_t& receipt,
-                                     std::chrono::microseconds& wait) const;
+    WEIR_DECL error_code decode_wait(check_reply const& reply, wait_form const& how, decision& out,
+                                     std::optional<place>& taken) const;
 
     /// Writes the EVALSHA of lua/rate_refund.lua that takes back its costs: what was charged at the time of `receipt`,
-    /// and with it its record; or without a receipt the newest that count.
+    /// and with it its record, but not what another caller with its request id holds, too; or without a receipt the
+    /// newest that count.
     WEIR_DECL void encode_refund(redis::command& out, std::optional<std::uint16_t> slot,
                                  std::optional<std::int64_t> receipt,
                                  redis::script const& code = rate_refund_script()) const;

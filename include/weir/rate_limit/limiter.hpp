@@ -60,9 +60,12 @@ struct request_options {
     std::chrono::milliseconds keep{std::chrono::minutes{5}};
     /// How long to wait for room rather than be refused, `max_window` at most; 0: as long as every rule that refuses
     /// says (`rule::max_wait`). Whoever waits has a place, in the order of asking, before all who ask later, and the
-    /// operation completes when its time has come. No longer than the shortest window among the rules; not with a
-    /// `request_id` or a rule of `concurrency`, not while Redis is away, and not over several slots of a Redis Cluster:
-    /// there it is refused at once.
+    /// operation completes when its time has come. No longer than the shortest window among the rules; not with a rule
+    /// of `concurrency` and not while Redis is away: there it is refused at once.
+    ///
+    /// Where the keys lie in several slots of a Redis Cluster it has a place in each, and passes when the last of them
+    /// has come; where one would come too late, or cannot be had, all are given back, and it is refused. So it is, too,
+    /// where others keep taking places before it, in another order on each node.
     std::chrono::milliseconds max_wait{0};
 };
 
@@ -156,6 +159,13 @@ public:
     ///
     /// With `options.max_wait`, or rules that say it, it completes when the request has room, or at once with a refusal
     /// where that would take longer; cancelled while it waits, it gives its place up.
+    ///
+    /// A place is the request id's: whoever asks under the id while it is waited for, in whatever process, waits for
+    /// the same place, for what is left of it, or is refused for as long where he does not want to wait so long;
+    /// afterwards he passes at once. Where several wait by one id, one who cancels leaves the place to the others; the
+    /// last gives it back, and the id is forgotten and may ask again. After somebody has passed by it nobody gives it
+    /// back any more. A caller that dies, or whose reply is lost, still counts as one who waits: the place then stays
+    /// charged.
     ///
     /// Fails moreover with `errc::request_id_reused` where the id stands for other rules or costs.
     template <BOOST_ASIO_COMPLETION_TOKEN_FOR(void(error_code)) Token>

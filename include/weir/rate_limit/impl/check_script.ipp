@@ -54,6 +54,15 @@ inline packed_terms packed(rule_terms const& t) noexcept {
 
 enum class rule_flags : std::uint8_t { none = 0, shadow = 1, forced = 2 };
 
+/// The order of a request that keeps a record.
+inline std::array<char, 15> packed_order(check_order order, std::chrono::milliseconds ttl, std::uint64_t holder) {
+    std::array<char, 15> packed;
+    auto* end = put_integer<1>(packed.data(), static_cast<std::uint64_t>(order));
+    end = put_integer<6>(end, static_cast<std::uint64_t>(ttl.count()));
+    put_integer<8>(end, holder);
+    return packed;
+}
+
 inline char* put_rule(char* to, std::uint8_t key, rule_flags flags, std::uint32_t id, packed_terms const& terms,
                       std::uint64_t cost) noexcept {
     to = put_integer<1>(to, key);
@@ -338,34 +347,43 @@ WEIR_DECL void check_request::encode(redis::command& out, form how, redis::scrip
     encode_keys(out, code, how.slot, record, record || receipt ? 2 : 1);
     out.arg(std::string_view{packed.data(), size});
     if (record) {
-        std::array<char, 15> order;
-        auto* end = detail::put_integer<1>(order.data(), static_cast<std::uint64_t>(how.order));
-        end = detail::put_integer<6>(end, static_cast<std::uint64_t>(how.record_ttl.count()));
-        detail::put_integer<8>(end, holder_);
+        auto const order = detail::packed_order(how.order, how.record_ttl, holder_);
         out.arg(std::string_view{order.data(), order.size()});
     } else if (receipt) {
         out.arg("");
     }
 }
 
-WEIR_DECL void check_request::encode_wait(redis::command& out, std::chrono::microseconds longest,
-                                          redis::script const& code) const {
+WEIR_DECL void check_request::encode_wait(redis::command& out, wait_form const& how, redis::script const& code) const {
     detail::packed_request packed;
-    auto const size = pack(packed.data(), std::nullopt);
-    encode_keys(out, code, std::nullopt, false, 2);
+    auto const size = pack(packed.data(), how.slot);
+    encode_keys(out, code, how.slot, has_request_id(), 4);
     out.arg(std::string_view{packed.data(), size});
-    out.arg(longest.count());
+    auto const order = detail::packed_order(check_order::once, how.record_ttl, holder_);
+    out.arg(has_request_id() ? std::string_view{order.data(), order.size()} : std::string_view{});
+    out.arg(how.longest.count()).arg(how.earliest.count());
 }
 
-WEIR_DECL error_code check_request::decode_wait(check_reply const& reply, decision& out, std::int64_t& receipt,
-                                                std::chrono::microseconds& wait) const {
-    auto const said = reply.integers();
-    if (said.empty() || said[0] < 0)
+WEIR_DECL error_code check_request::decode_wait(check_reply const& reply, wait_form const& how, decision& out,
+                                                std::optional<place>& taken) const {
+    taken.reset();
+    std::array<std::int64_t, 3 + 6 * max_rules_per_check> copy;
+    auto const said = std::span{copy}.first(reply.size());
+    std::copy(reply.integers().begin(), reply.integers().end(), said.begin());
+    if (said.size() < 3 || said[0] < 0)
         return errc::unexpected_reply;
-    wait = std::chrono::microseconds{said[0]};
-    form how;
-    how.receipt = true;
-    return decode(said.subspan(1), how, out, receipt);
+    bool const shared = said[1] == 2;
+    if (shared)
+        said[1] = 1;
+    form as;
+    as.receipt = true;
+    as.slot = how.slot;
+    std::int64_t receipt = 0;
+    if (auto const ec = decode(said.subspan(1), as, out, receipt))
+        return ec;
+    if (said[1] == 1)
+        taken = place{said[2], std::chrono::microseconds{said[0]}, shared};
+    return {};
 }
 
 WEIR_DECL void check_request::encode_refund(redis::command& out, std::optional<std::uint16_t> slot,

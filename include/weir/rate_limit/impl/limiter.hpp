@@ -99,8 +99,8 @@ public:
     WEIR_DECL void stop() noexcept;
 
     /// Spells a request of its own.
-    error_code spell(check_request& request, std::span<charge const> charges) const {
-        return request.assign(charges, options_.key_prefix, layout_);
+    error_code spell(check_request& request, std::span<charge const> charges, std::string_view request_id) const {
+        return request.assign(charges, options_.key_prefix, layout_, request_id);
     }
     bool on_several_nodes(check_request const& request) const {
         return layout_ == key_layout::cluster && request.key_count() > 1 && request.slots().size() > 1;
@@ -174,29 +174,57 @@ private:
 WEIR_DECL bool may_wait(std::span<charge const> charges, request_options const& options) noexcept;
 
 /// A check that may wait for its place. Owned by the operation it waits for.
+///
+/// Where its keys lie in several slots it takes a place in each, and passes when the last has come. A unit counts from
+/// its place on: one taken for much earlier would be over too soon after the request has passed. So those that come
+/// before the last are given back and taken anew, not before that, until all come together.
 class place_wait : public std::enable_shared_from_this<place_wait> {
 public:
-    WEIR_DECL place_wait(std::shared_ptr<limiter_state> state, decision& result, std::chrono::milliseconds longest,
+    WEIR_DECL place_wait(std::shared_ptr<limiter_state> state, decision& result, request_options const& options,
                          asio::any_completion_handler<void(error_code)>&& handler);
-    WEIR_DECL void start(std::span<charge const> charges);
+    WEIR_DECL void start(std::span<charge const> charges, request_options const& options);
 
 private:
+    /// The place in one slot, or of all keys.
+    struct part {
+        check_request::wait_form how;
+        redis::command command;
+        check_reply reply;
+        std::optional<check_request::place> place;
+        std::chrono::microseconds sent{0}, received{0};
+        error_code result;
+    };
+
     WEIR_DECL std::chrono::milliseconds patience() const noexcept;
     WEIR_DECL void on_checked(error_code ec);
-    WEIR_DECL void on_placed(error_code ec);
+    WEIR_DECL void ask(std::chrono::microseconds now, std::chrono::microseconds not_before,
+                       std::chrono::microseconds deadline);
+    WEIR_DECL void on_reply(part& one, error_code ec);
+    WEIR_DECL void on_all_replies();
+    WEIR_DECL void sleep();
     WEIR_DECL void on_turn();
+    WEIR_DECL void give_back(part& one);
+    WEIR_DECL void give_up(error_code why);
+    WEIR_DECL void refuse(error_code why);
     WEIR_DECL void cancel();
     WEIR_DECL void complete(error_code ec);
 
     std::shared_ptr<limiter_state> state_;
     decision& result_;
-    std::chrono::milliseconds const longest_;
+    std::chrono::milliseconds const longest_, keep_;
     asio::any_completion_handler<void(error_code)> handler_;
     check_request request_;
     asio::cancellation_signal cancel_check_;
-    redis::command command_;
-    check_reply reply_;
-    std::int64_t moment_ = 0;
+    /// What was said before a place was asked for.
+    std::vector<rule_decision> refusal_;
+    std::deque<part> parts_;
+    std::size_t open_ = 0;
+    /// Others may take places meanwhile, in another order on each node: so often it is tried.
+    static constexpr int max_rounds = 16;
+    int rounds_ = 0;
+    /// The longest wait, and when it is over.
+    std::chrono::milliseconds patience_{0};
+    std::chrono::microseconds deadline_{0};
     bool cancelled_ = false;
     asio::basic_waitable_timer<boot_clock> turn_;
 };
@@ -286,9 +314,9 @@ template <class Handler>
 void limiter::initiate(std::shared_ptr<detail::limiter_state> const& state, check_order order,
                        std::span<charge const> charges, request_options const& options, decision* result,
                        settlement* settled, Handler&& handler) {
-    if (order == check_order::decide && detail::may_wait(charges, options))
-        return std::make_shared<detail::place_wait>(state, *result, options.max_wait, std::forward<Handler>(handler))
-            ->start(charges);
+    if ((order == check_order::decide || order == check_order::once) && detail::may_wait(charges, options))
+        return std::make_shared<detail::place_wait>(state, *result, options, std::forward<Handler>(handler))
+            ->start(charges, options);
     start_order(state, order, charges, options, result, settled, std::forward<Handler>(handler));
 }
 
