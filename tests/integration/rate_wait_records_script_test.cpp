@@ -15,6 +15,8 @@ using numbers = std::vector<std::int64_t>;
 
 constexpr microseconds start{1'700'000'000'123'456};
 constexpr milliseconds window{100};
+/// By the clock of the server, which the test does not set: longer than the test takes.
+constexpr std::chrono::hours kept{1};
 
 class rate_wait_records : public testing::Test {
 protected:
@@ -22,12 +24,12 @@ protected:
         return request_of({{&rule_, "alice", "e", cost}}, id);
     }
     /// Wait, placed, moment, remaining, retry, reset.
-    numbers place(std::string_view id, check_request::wait_form how = {.record_ttl = window, .longest = window}) {
+    numbers place(std::string_view id, check_request::wait_form how = {.record_ttl = kept, .longest = window}) {
         script_.ask_place(now_, request(id), how);
         return script_.read();
     }
     numbers once(std::string_view id) {
-        return script_.run(now_, request(id), {.order = check_order::once, .record_ttl = window});
+        return script_.run(now_, request(id), {.order = check_order::once, .record_ttl = kept});
     }
     std::int64_t give_back(std::string_view id, std::int64_t moment) {
         script_.ask_back(now_, request(id), moment);
@@ -69,7 +71,7 @@ TEST_F(rate_wait_records, who_has_a_place_is_refused_until_it_comes_where_he_doe
     auto const refused = once("id");
     EXPECT_EQ(refused.at(0), 0);
     EXPECT_EQ(refused.at(3), 70'000);
-    auto const impatient = place("id", {.record_ttl = window, .longest = milliseconds{69}});
+    auto const impatient = place("id", {.record_ttl = kept, .longest = milliseconds{69}});
     EXPECT_EQ(impatient.at(1), 0);
     EXPECT_EQ(impatient.at(4), 70'000);
     now_ += microseconds{69'999};
@@ -122,12 +124,12 @@ TEST_F(rate_wait_records, a_record_lasts_as_long_as_was_asked_for_from_the_momen
 
 TEST_F(rate_wait_records, a_place_is_settled_and_extended_like_what_was_charged_at_once) {
     rule_.limit = 10;
-    script_.run(now_, request("first", 10), {.order = check_order::once, .record_ttl = window});
-    script_.ask_place(now_, request("id", 6), {.record_ttl = window, .longest = window});
+    script_.run(now_, request("first", 10), {.order = check_order::once, .record_ttl = kept});
+    script_.ask_place(now_, request("id", 6), {.record_ttl = kept, .longest = window});
     auto const moment = script_.read().at(2);
     now_ += window;
-    EXPECT_EQ(script_.run(now_, request("id", 1), {.order = check_order::extend, .record_ttl = window}).at(0), 1);
-    EXPECT_EQ(script_.run(now_, request("id", 2), {.order = check_order::settle, .record_ttl = window}),
+    EXPECT_EQ(script_.run(now_, request("id", 1), {.order = check_order::extend, .record_ttl = kept}).at(0), 1);
+    EXPECT_EQ(script_.run(now_, request("id", 2), {.order = check_order::settle, .record_ttl = kept}),
               (numbers{1, moment, 7, 5}));
     EXPECT_EQ(give_back("id", moment), 0) << "settled";
     auto const left = script_.run(now_, request_of({{&rule_, "alice", "e", 8}}));
@@ -137,11 +139,10 @@ TEST_F(rate_wait_records, a_place_is_settled_and_extended_like_what_was_charged_
 }
 
 TEST_F(rate_wait_records, a_place_is_not_before_what_other_nodes_need) {
-    auto const mine = place("id", {.record_ttl = window, .longest = window, .earliest = milliseconds{40}});
+    auto const mine = place("id", {.record_ttl = kept, .longest = window, .earliest = milliseconds{40}});
     EXPECT_EQ(mine.at(0), 40'000);
     EXPECT_EQ(room_in(), 140'000);
-    auto const late =
-        place("other", {.record_ttl = window, .longest = milliseconds{20}, .earliest = milliseconds{150}});
+    auto const late = place("other", {.record_ttl = kept, .longest = milliseconds{20}, .earliest = milliseconds{150}});
     EXPECT_EQ(late.at(1), 0);
     EXPECT_EQ(late.at(4), 150'000) << "not before, whatever room there is here";
 }

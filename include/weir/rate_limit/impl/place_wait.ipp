@@ -204,12 +204,13 @@ WEIR_DECL void place_wait::complete(error_code ec) {
     }
     auto const executor = asio::get_associated_executor(handler_, state_->get_executor());
     auto slot = asio::get_associated_cancellation_slot(handler_);
-    // Not before what is being called, which may live in it, has returned.
-    asio::post(state_->get_executor(), [handler = std::move(handler_), executor, slot, ec]() mutable {
-        if (slot.is_connected())
-            slot.clear();
-        asio::dispatch(executor, [handler = std::move(handler), ec]() mutable { std::move(handler)(ec); });
-    });
+    // Not before what is being called, which may live in it, has returned; until then it may be called.
+    asio::post(state_->get_executor(),
+               [self = shared_from_this(), handler = std::move(handler_), executor, slot, ec]() mutable {
+                   if (slot.is_connected())
+                       slot.clear();
+                   asio::dispatch(executor, [handler = std::move(handler), ec]() mutable { std::move(handler)(ec); });
+               });
 }
 
 } // namespace weir::detail
