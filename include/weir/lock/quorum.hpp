@@ -28,9 +28,9 @@ struct quorum_options {
 /// none away.
 ///
 /// All masters are asked at once; a round that failed is cleaned up on all of them before the next. The fence is the
-/// highest that any of them gave, and counts only once more than half know of it; every other that answers is told, too.
-/// So fences grow without trust in any clock, also where a minority forgets all. What that leaves: a master that was
-/// out of reach for the last fences, and makes up a majority with those that forgot them.
+/// highest that any of them gave, and counts only once more than half know of it; every other that answers is told,
+/// too. So fences grow without trust in any clock, also where a minority forgets all. What that leaves: a master that
+/// was out of reach for the last fences, and makes up a majority with those that forgot them.
 ///
 /// Who waits asks again after pauses at random: there is no queue over several masters.
 ///
