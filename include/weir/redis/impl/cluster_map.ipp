@@ -38,6 +38,8 @@ inline std::optional<std::string_view> host_of_node(flat_reply const& reply, std
         if (more >= end || nodes[more + 1].type != type::string)
             return std::nullopt;
         host = text(more + 1);
+        if (host == "?")
+            return std::nullopt;
     }
     return host.empty() ? asked_host : host;
 }
