@@ -203,8 +203,9 @@ private:
     std::array<char, 24> down_chunk_;
     std::size_t down_begin_ = 0;
     std::size_t down_end_ = 0;
-    bool head_received_ = false;
+    /// Of the request, when it went as far as it could at once.
     std::size_t unsent_ = 0;
+    bool head_received_ = false;
     bool nothing_sent_ = false;
     /// The client has left, and the answer is taken down for whoever asks again.
     bool alone_ = false;

@@ -77,7 +77,8 @@ awaitable<forward_outcome> forwarder::download() {
     if (!client_.write_now(out, ec))
         ec = co_await write_down(out);
     alone_ = ec.failed();
-    co_return end_relay(true);
+    early = end_relay(true);
+    co_return early;
 }
 
 /// Parses what there is of a head.
@@ -233,7 +234,8 @@ awaitable<forward_outcome> forwarder::relay_body() {
                 co_return co_await cut_short();
         }
     }
-    co_return end_relay(ended);
+    auto const end = end_relay(ended);
+    co_return end;
 }
 
 forward_outcome forwarder::end_relay(bool whole) {
