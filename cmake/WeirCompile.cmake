@@ -7,10 +7,11 @@ set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
 
 find_program(WEIR_CCACHE ccache)
 if(WEIR_CCACHE AND PROJECT_IS_TOP_LEVEL AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
-  # Precompiled headers are cacheable only when the cache may ignore their time stamps.
+  # Precompiled headers are cacheable only when the cache may ignore their time stamps; what one checkout compiled is
+  # found by another only when paths within it count as relative.
   set(CMAKE_CXX_COMPILER_LAUNCHER
       ${CMAKE_COMMAND} -E env CCACHE_SLOPPINESS=pch_defines,time_macros,include_file_mtime,include_file_ctime
-      ${WEIR_CCACHE})
+      CCACHE_BASEDIR=${PROJECT_SOURCE_DIR} CCACHE_NOHASHDIR=true ${WEIR_CCACHE})
 endif()
 
 add_library(weir_options INTERFACE)
