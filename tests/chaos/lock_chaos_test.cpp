@@ -1,6 +1,7 @@
 #include "support/lock_fixture.hpp"
 #include "support/lock_history.hpp"
 #include "support/lock_worker.hpp"
+#include "support/paths.hpp"
 #include "support/relay.hpp"
 #include "support/seed.hpp"
 
@@ -362,7 +363,7 @@ class lock_server_clock : public lock_test {
 protected:
     void SetUp() override {
         shift(0s);
-        ::setenv("LD_PRELOAD", WEIR_SHIFTED_CLOCK, 1);
+        ::setenv("LD_PRELOAD", shifted_clock_path().c_str(), 1);
         ::setenv("WEIR_TEST_CLOCK", path().c_str(), 1);
         shifted = std::make_unique<redis_server>();
         ::unsetenv("LD_PRELOAD");

@@ -1,3 +1,4 @@
+#include "support/paths.hpp"
 #include "support/running_proxy.hpp"
 #include "support/upstream.hpp"
 
@@ -18,7 +19,7 @@ namespace {
 
 /// A published set of cases, where it lies beside the checkout; says so where it does not.
 std::optional<nlohmann::json> load_cases(std::string const& name) {
-    std::ifstream file{std::string{WEIR_SOURCE_DIR} + "/../shared/http-cases/" + name};
+    std::ifstream file{source_path("../shared/http-cases/" + name)};
     if (!file) {
         std::cout << "the published cases " << name << " are not beside this checkout: nothing to compare with\n";
         return std::nullopt;

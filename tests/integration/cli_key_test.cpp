@@ -1,3 +1,4 @@
+#include "support/paths.hpp"
 #include "support/program.hpp"
 
 #include <gmock/gmock.h>
@@ -35,7 +36,7 @@ TEST(cli_key, a_user_that_cannot_be_one_is_refused) {
 
 TEST(cli_key, hashes_one_line_of_standard_input) {
     auto const hash = [](std::string const& input) {
-        program shell("sh", {"-c", "printf '" + input + "' | " WEIR_PROGRAM " key hash"});
+        program shell("sh", {"-c", "printf '" + input + "' | " + program_path() + " key hash"});
         auto const code = shell.wait();
         return std::to_string(code) + ' ' + shell.out();
     };

@@ -1,3 +1,4 @@
+#include "support/paths.hpp"
 #include "support/program.hpp"
 #include "support/redis_server.hpp"
 
@@ -335,13 +336,13 @@ TEST(cli_program, config_check_names_every_culprit_and_exits_1) {
     EXPECT_EQ(as_json["valid"], false);
     EXPECT_EQ(as_json["issues"].size(), 4U);
     EXPECT_EQ(as_json["issues"][1]["pointer"], "/listne");
-    EXPECT_EQ(run_program({"config", "check", WEIR_SOURCE_DIR "/examples/weir.json"}).code, 0);
+    EXPECT_EQ(run_program({"config", "check", source_path("examples/weir.json")}).code, 0);
     EXPECT_EQ(run_program({"config", "check", "/nonexistent"}).code, 2);
 }
 
 TEST(cli_program, config_show_prints_what_takes_effect_without_secrets) {
     auto shown =
-        run_program({"config", "show", WEIR_SOURCE_DIR "/examples/weir.json"},
+        run_program({"config", "show", source_path("examples/weir.json")},
                     {{"REDIS_URL", "redis://:hunter2@10.0.0.9"}, {"WEIR_ADMIN_TOKEN", "hunter2hunter2hunter2"}});
     EXPECT_EQ(shown.code, 0) << shown.err;
     EXPECT_THAT(shown.out, AllOf(Not(HasSubstr("hunter2")), HasSubstr("redis://:***@10.0.0.9")));

@@ -1,4 +1,5 @@
 #include "support/http_client.hpp"
+#include "support/paths.hpp"
 #include "support/program.hpp"
 #include "support/redis_server.hpp"
 
@@ -82,7 +83,7 @@ TEST(cli_bench, measures_every_algorithm_and_leaves_nothing_behind) {
 
 /// What bash offers for the last of `words`.
 std::string offered(std::string const& words, int index) {
-    program shell("bash", {"-c", "source <(" WEIR_PROGRAM " completion bash); COMP_WORDS=(" + words +
+    program shell("bash", {"-c", "source <(" + program_path() + " completion bash); COMP_WORDS=(" + words +
                                      "); COMP_CWORD=" + std::to_string(index) + "; _weir; echo ${COMPREPLY[@]}"});
     EXPECT_EQ(shell.wait(), 0) << shell.err();
     return shell.out();
@@ -94,17 +95,16 @@ TEST(cli_completion, bash_completes_commands_and_the_options_of_each) {
     EXPECT_EQ(offered("weir limit refund --un", 3), "--units\n");
     EXPECT_EQ(offered("weir serve --limit 10/1m --list", 4), "--listen\n");
     EXPECT_EQ(offered("weir serve --limit ''", 3), "\n") << "a value follows, which nobody knows";
-    EXPECT_EQ(offered("weir config check " WEIR_SOURCE_DIR "/examples/weir.js", 3),
-              WEIR_SOURCE_DIR "/examples/weir.json\n");
-    EXPECT_EQ(offered("weir serve -c " WEIR_SOURCE_DIR "/examples/weir.js", 3),
-              WEIR_SOURCE_DIR "/examples/weir.json\n");
+    auto const example = source_path("examples/weir.json");
+    EXPECT_EQ(offered("weir config check " + example.substr(0, example.size() - 2), 3), example + '\n');
+    EXPECT_EQ(offered("weir serve -c " + example.substr(0, example.size() - 2), 3), example + '\n');
     EXPECT_THAT(offered("weir ''", 1), HasSubstr("doctor"));
 }
 
 TEST(cli_completion, fish_completes_the_same) {
     auto const fish = [](std::string const& line) {
         program shell("fish",
-                      {"--no-config", "-c", WEIR_PROGRAM " completion fish | source; complete -C '" + line + "'"});
+                      {"--no-config", "-c", program_path() + " completion fish | source; complete -C '" + line + "'"});
         EXPECT_EQ(shell.wait(), 0) << shell.err();
         return shell.out();
     };
@@ -117,9 +117,8 @@ TEST(cli_completion, fish_completes_the_same) {
 TEST(cli_completion, zsh_knows_the_same_words) {
     auto const zsh = [](std::string const& words) {
         program shell("zsh", {"-f", "-c",
-                              "compdef() { :; }; compadd() { shift; print -- $@; }; source <(" WEIR_PROGRAM
-                              " completion zsh); words=(" +
-                                  words + "); CURRENT=$#words; _weir"});
+                              "compdef() { :; }; compadd() { shift; print -- $@; }; source <(" + program_path() +
+                                  " completion zsh); words=(" + words + "); CURRENT=$#words; _weir"});
         EXPECT_EQ(shell.wait(), 0) << shell.err();
         return shell.out();
     };

@@ -1,4 +1,5 @@
 #include "support/http_client.hpp"
+#include "support/paths.hpp"
 #include "support/program.hpp"
 #include "support/redis_server.hpp"
 #include "support/upstream.hpp"
@@ -50,7 +51,7 @@ protected:
     std::string url() const { return "http://127.0.0.1:" + std::to_string(admin_) + "/"; }
 
     json look(std::string const& token) const {
-        program browser("/usr/bin/python3", {WEIR_SOURCE_DIR "/tests/browser/dashboard.py", url(), token});
+        program browser("/usr/bin/python3", {source_path("tests/browser/dashboard.py"), url(), token});
         EXPECT_EQ(browser.wait(), 0) << browser.err();
         return json::parse(browser.out());
     }

@@ -1,5 +1,6 @@
 #include "support/http_client.hpp"
 #include "support/nginx_server.hpp"
+#include "support/paths.hpp"
 #include "support/program.hpp"
 #include "support/redis_server.hpp"
 #include "support/upstream.hpp"
@@ -46,7 +47,7 @@ protected:
     }
 
     void start_nginx() {
-        std::ifstream file(WEIR_SOURCE_DIR "/deploy/nginx/weir.conf");
+        std::ifstream file(source_path("deploy/nginx/weir.conf"));
         std::string server(std::istreambuf_iterator<char>(file), {});
         nginx_port_ = free_port();
         replace_all(server, "127.0.0.1:9901", "127.0.0.1:" + std::to_string(weir_port_));

@@ -1,4 +1,5 @@
 #include "support/decision_service.hpp"
+#include "support/paths.hpp"
 #include "support/redis_server.hpp"
 
 #include <gtest/gtest.h>
@@ -34,9 +35,8 @@ public:
         temporary_directory const directory;
         auto const file = directory.path() + "/answers.json";
         std::ofstream(file) << json(all_);
-        auto const command = "python3 -W ignore " WEIR_SOURCE_DIR "/tests/support/openapi_check.py " WEIR_SOURCE_DIR
-                             "/docs/openapi.json < " +
-                             file + " 2>&1";
+        auto const command = "python3 -W ignore " + source_path("tests/support/openapi_check.py") + ' ' +
+                             source_path("docs/openapi.json") + " < " + file + " 2>&1";
         auto* const tool = ::popen(command.c_str(), "r");
         std::string said;
         for (int byte = std::fgetc(tool); byte != EOF; byte = std::fgetc(tool))

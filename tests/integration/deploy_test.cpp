@@ -1,5 +1,6 @@
 #include "config/load.hpp"
 #include "support/http_client.hpp"
+#include "support/paths.hpp"
 #include "support/program.hpp"
 #include "support/redis_server.hpp"
 
@@ -18,7 +19,7 @@ namespace {
 using nlohmann::json;
 using testing::HasSubstr;
 
-constexpr char deploy[] = WEIR_SOURCE_DIR "/deploy/";
+std::string const deploy = source_path("deploy/");
 
 std::string read(std::string const& path) {
     std::ifstream file(path);
@@ -81,8 +82,8 @@ TEST_F(deployed, every_metric_that_alerts_and_dashboard_name_is_there) {
     std::regex const type("# TYPE (\\S+)");
     for (std::sregex_iterator at(scraped.begin(), scraped.end(), type), end; at != end; ++at)
         there.insert(at->str(1));
-    auto named = names_in(read(std::string(deploy) + "prometheus/alerts.yml"));
-    auto const on_dashboard = names_in(read(std::string(deploy) + "grafana/weir.json"));
+    auto named = names_in(read(deploy + "prometheus/alerts.yml"));
+    auto const on_dashboard = names_in(read(deploy + "grafana/weir.json"));
     EXPECT_GT(named.size(), 8u);
     EXPECT_GT(on_dashboard.size(), 20u);
     named.insert(on_dashboard.begin(), on_dashboard.end());
@@ -91,7 +92,7 @@ TEST_F(deployed, every_metric_that_alerts_and_dashboard_name_is_there) {
 }
 
 TEST(deploy, promtool_checks_and_tests_the_alert_rules) {
-    auto const rules = std::string(deploy) + "prometheus/";
+    auto const rules = deploy + "prometheus/";
     program check("promtool", {"check", "rules", rules + "alerts.yml"});
     EXPECT_EQ(check.wait(), 0) << check.out() << check.err();
     program test("promtool", {"test", "rules", rules + "alerts_test.yml"});
@@ -102,11 +103,11 @@ TEST(deploy, promtool_checks_and_tests_the_alert_rules) {
 
 TEST(deploy, the_configuration_of_the_composition_is_valid) {
     ::setenv("WEIR_ADMIN_TOKEN", "0123456789abcdef", 1);
-    auto const loaded = config::load_file(std::string(deploy) + "docker/weir.json");
+    auto const loaded = config::load_file(deploy + "docker/weir.json");
     for (auto const& issue : loaded.issues)
         ADD_FAILURE() << config::to_string(issue, "weir.json");
     ::unsetenv("WEIR_ADMIN_TOKEN");
-    EXPECT_FALSE(config::load_file(std::string(deploy) + "docker/weir.json").value) << "no token, no open admin side";
+    EXPECT_FALSE(config::load_file(deploy + "docker/weir.json").value) << "no token, no open admin side";
 }
 
 TEST_F(deployed, a_real_prometheus_scrapes_it_and_evaluates_the_rules) {

@@ -1,5 +1,6 @@
 #include "config/load.hpp"
 #include "support/decision_service.hpp"
+#include "support/paths.hpp"
 #include "support/program.hpp"
 #include "support/redis_server.hpp"
 #include "support/running_proxy.hpp"
@@ -24,7 +25,7 @@ using testing::Not;
 class proxy_identity : public testing::Test {
 protected:
     static void SetUpTestSuite() {
-        auto const* const script = WEIR_SOURCE_DIR "/tests/support/make_tokens.py";
+        auto const script = source_path("tests/support/make_tokens.py");
         program made("/usr/bin/python3", {script, "alice"}); // Debian's, which has its packages
         ASSERT_EQ(made.wait(), 0) << made.err();
         tokens_ = json::parse(made.out());

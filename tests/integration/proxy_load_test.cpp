@@ -1,4 +1,5 @@
 #include "support/http_client.hpp"
+#include "support/paths.hpp"
 #include "support/program.hpp"
 #include "support/redis_server.hpp"
 #include "support/running_proxy.hpp"
@@ -73,7 +74,7 @@ private:
                              << workers << R"(,"access_log":"off","http":)" << http
                              << R"(,"upstreams":{"api":{"targets":["http://127.0.0.1:)" << upstream
                              << R"("]}},"routes":[{"name":"all","path":"/*","upstream":"api"}]})";
-        std::vector<std::string> words{WEIR_PROGRAM, "serve", "--config", file_};
+        std::vector<std::string> words{program_path(), "serve", "--config", file_};
         if (files != 0)
             words.insert(words.begin(), {"prlimit", "--nofile=" + std::to_string(files)});
         return words;

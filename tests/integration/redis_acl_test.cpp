@@ -1,3 +1,4 @@
+#include "support/paths.hpp"
 #include "support/program.hpp"
 #include "support/redis_cluster.hpp"
 #include "support/redis_fixture.hpp"
@@ -19,7 +20,7 @@ using redis::command;
 
 /// The rules behind a heading of the list in docs/commands.md, up to the next.
 std::string rights(std::string const& heading) {
-    std::ifstream file(WEIR_SOURCE_DIR "/docs/commands.md");
+    std::ifstream file(source_path("docs/commands.md"));
     std::string rules;
     bool found = false;
     for (std::string line; std::getline(file, line);) {

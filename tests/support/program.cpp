@@ -1,4 +1,5 @@
 #include "support/program.hpp"
+#include "support/paths.hpp"
 
 #include <fcntl.h>
 #include <poll.h>
@@ -67,7 +68,7 @@ bool read_some(int& pipe, std::string& into) {
 } // namespace
 
 program::program(std::vector<std::string> const& arguments, variables environment)
-    : program(WEIR_PROGRAM, arguments, std::move(environment)) {}
+    : program(program_path(), arguments, std::move(environment)) {}
 
 program::program(std::string const& executable, std::vector<std::string> const& arguments, variables environment) {
     std::vector<std::string> words{executable};

@@ -1,4 +1,5 @@
 #include "config/load.hpp"
+#include "support/paths.hpp"
 
 #include <gmock/gmock.h>
 #include <nlohmann/json.hpp>
@@ -42,7 +43,7 @@ std::vector<std::string> culprits(std::string_view text) {
 TEST(config_load, the_example_of_the_repository_loads_completely) {
     ::unsetenv("USER_LIMIT");
     ::unsetenv("REDIS_URL");
-    auto result = load_file(WEIR_SOURCE_DIR "/examples/weir.json");
+    auto result = load_file(weir::test::source_path("examples/weir.json"));
     for (auto const& found : result.issues)
         ADD_FAILURE() << to_string(found, "weir.json");
     ASSERT_TRUE(result.value);
@@ -315,7 +316,7 @@ TEST(config_load, a_file_that_cannot_be_read_says_why) {
 }
 
 TEST(config_load, the_schema_knows_exactly_the_fields_that_are_read) {
-    std::ifstream file(WEIR_SOURCE_DIR "/docs/weir.schema.json");
+    std::ifstream file(weir::test::source_path("docs/weir.schema.json"));
     auto schema = nlohmann::json::parse(file);
     for (auto const& object : describe_fields()) {
         auto const& definition =
@@ -331,7 +332,7 @@ TEST(config_load, the_schema_knows_exactly_the_fields_that_are_read) {
 }
 
 TEST(config_load, whatever_the_text_each_complaint_has_a_place_in_it) {
-    std::ifstream file(WEIR_SOURCE_DIR "/examples/weir.json");
+    std::ifstream file(weir::test::source_path("examples/weir.json"));
     std::string const whole(std::istreambuf_iterator<char>(file), {});
     auto const lines = static_cast<std::size_t>(std::count(whole.begin(), whole.end(), '\n')) + 1;
     auto check = [&](std::string const& text) {
@@ -357,7 +358,7 @@ TEST(config_load, whatever_the_text_each_complaint_has_a_place_in_it) {
 }
 
 TEST(config_load, the_documentation_names_every_field) {
-    std::ifstream file(WEIR_SOURCE_DIR "/docs/configuration.md");
+    std::ifstream file(weir::test::source_path("docs/configuration.md"));
     std::string text(std::istreambuf_iterator<char>(file), {});
     for (auto const& object : describe_fields())
         for (auto name : object.fields)

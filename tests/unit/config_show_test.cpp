@@ -1,5 +1,6 @@
 #include "config/load.hpp"
 #include "config/show.hpp"
+#include "support/paths.hpp"
 
 #include <gmock/gmock.h>
 
@@ -8,7 +9,7 @@ namespace {
 using namespace weir::config;
 
 TEST(config_show, what_is_shown_loads_again_and_shows_the_same) {
-    auto original = load_file(WEIR_SOURCE_DIR "/examples/weir.json");
+    auto original = load_file(weir::test::source_path("examples/weir.json"));
     ASSERT_TRUE(original.value);
     auto shown = show(*original.value);
     auto again = load_text(shown.dump());
