@@ -264,7 +264,7 @@ void check_limits(config const& value, std::vector<issue>& issues) {
     }
 }
 
-/// Who waits has charged nothing that could be renewed or settled.
+/// A place in flight is free when somebody leaves, and nobody knows when: there is none to wait for.
 void check_waits(config const& value, std::vector<issue>& issues) {
     for (std::size_t i = 0; i < value.routes.size(); ++i) {
         auto const& limits = value.routes[i].limits;
@@ -273,8 +273,7 @@ void check_waits(config const& value, std::vector<issue>& issues) {
             return at == limits.end() ? nullptr : &value.limits[*at];
         };
         auto const* const waits = find([](limit const& l) { return l.rule.max_wait.count() > 0; });
-        auto const* const holds =
-            find([](limit const& l) { return l.settle || l.rule.algorithm == weir::algorithm::concurrency; });
+        auto const* const holds = find([](limit const& l) { return l.rule.algorithm == weir::algorithm::concurrency; });
         if (waits && holds)
             issues.push_back({severity::error, at("routes", i, "limits"), 0, 0,
                               "\"" + waits->rule.name + "\" would wait, and \"" + holds->rule.name +

@@ -129,6 +129,29 @@ TEST_F(proxy_cost, what_is_used_beyond_the_reservation_is_charged_too) {
     EXPECT_EQ(client.get("/", "X-Estimated-Tokens: 11\r\n").status, 429);
 }
 
+TEST_F(proxy_cost, a_request_that_waited_for_room_is_settled_as_any_other) {
+    using namespace std::chrono_literals;
+    upstream up([](upstream::connection& c) {
+        c.read();
+        c.respond(R"({"usage":{"total_tokens":60}})", "200 OK", json_fields);
+        c.read();
+        c.respond(R"({"usage":{"total_tokens":10}})", "200 OK", json_fields);
+        c.wait_for_close();
+    });
+    auto patient = settings(up.port(), 100);
+    patient.limits.front().rule.window = 2s;
+    patient.limits.front().rule.max_wait = 60s;
+    running_proxy const proxy(std::move(patient), options());
+    auto client = proxy.connect();
+    auto const begun = std::chrono::steady_clock::now();
+    EXPECT_EQ(client.get("/", "X-Estimated-Tokens: 60\r\n").status, 200);
+    EXPECT_EQ(client.get("/", "X-Estimated-Tokens: 60\r\n").status, 200);
+    EXPECT_GE(std::chrono::steady_clock::now() - begun, 1900ms);
+    await_settled(proxy, 70);
+    EXPECT_EQ(counted(proxy, cost_kind::reserved), 120U);
+    EXPECT_EQ(counted(proxy, cost_kind::refunded), 50U);
+}
+
 TEST_F(proxy_cost, where_the_response_does_not_say_it_the_reservation_stays) {
     std::atomic<int> turn{0};
     upstream up([&](upstream::connection& c) {
