@@ -101,13 +101,16 @@ def cases(server):
     def limit(prefix, *rules):
         return lambda i: encode("EVALSHA", check, 1, b"rate:%s%08d:e" % (prefix, i), b"".join(rules))
 
-    def batch(prefix, *rules):
+    def batch(prefix, rule):
         """32 decisions on as many keys in one call."""
         def make(i):
             keys = [b"rate:%s%08d:e" % (prefix, (i * 32 + j) % 100_000) for j in range(32)]
-            blobs = [bytes([j + 1]) + rules[0][1:] for j in range(32)]
-            return encode("EVALSHA", check, 32, *keys, *blobs)
+            return encode("EVALSHA", check, 32, *keys, rule + bytes(range(2, 33)))
         return make
+
+    def hot_batch(prefix, rule):
+        """32 decisions on one key in one call."""
+        return lambda i: encode("EVALSHA", check, 1, b"rate:%s:e" % prefix, rule + bytes([1]) * 31)
 
     def three(i):
         return encode("EVALSHA", check, 3, b"rate:t%08d:e" % i, b"rate:*:u%08d" % i, b"rate:t%08d:*" % i,
@@ -129,6 +132,7 @@ def cases(server):
         "32 a call, counters": (batch(b"x", rule(10 ** 6, 60 * second)), None, 1.2),
         "32 a call, logs": (batch(b"y", rule(100, 60 * second)), None, None),
         "32 a call, buckets": (batch(b"z", bucket(10 ** 6, 60 * second)), None, None),
+        "32 a call, one hot key": (hot_batch(b"w", rule(10 ** 9, 60 * second)), None, None),
         "refusal": (limit(b"r", rule(1, 3600 * second)), 1000, 2.0),
         "refusal, full log": (limit(b"R", rule(100, 3600 * second)), 100, 2.0),
         "three rules, three keys": (three, None, 4.0),

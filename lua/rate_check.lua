@@ -3,6 +3,7 @@
 -- KEYS     one a distinct (user, endpoint); with an order that keeps a record, its key last
 -- ARGV     one a request: its rules, each 38 bytes, big-endian: key index (1), algorithm (1), flags (1), rule id (4), limit
 --          (6), window in microseconds (6), unit in microseconds (6), rate (6), cost (7); cost 0 asks without charging.
+--          One rule and then up to 37 key indexes more (1 each): so many requests more, alike but for their key.
 --          Flags: 1 shadow (where it has no room it refuses nobody, and is not charged), 2 forced (charged in any case).
 --          A token bucket has as limit its burst, as window and rate that `window / rate` microseconds bring a token back.
 --          A penalty (5) comes before the rule whose refusals it counts: its limit is how many, within `rate`
@@ -47,19 +48,19 @@
 -- Clock    that of the server. State from the future (a clock that stepped back, a failover) is written anew as of now,
 --          so that nobody waits longer than a window for it. State of another shape (the rule was changed) counts as
 --          charged when the last of it was.
--- Cost     TIME, then a GET a rule, then one write a key when all rules admit: PSETEX; SET, where the key lives long
---          enough; APPEND (log) or SETRANGE (counters), where moreover its state is that of one rule and has nothing
---          to be dropped. A GET and a PSETEX for a record. A new string costs Lua a hash of every byte, so few are made,
---          and short ones; a function costs its making in every call, so those that few requests need are made when
---          first needed.
+-- Cost     TIME, then a GET of the key or an MGET of several, then one write a key when all rules admit: PSETEX; SET,
+--          where the key lives long enough; APPEND (log) or SETRANGE (counters), where moreover its state is that of one
+--          rule and has nothing to be dropped. Requests alike for one key are read and written once. A GET and a PSETEX
+--          for a record. A new string costs Lua a hash of every byte, so few are made, and short ones; a function costs
+--          its making in every call, so those that few requests need are made when first needed; each line costs.
 
-local call, unpack, pack, sub, rep = redis.call, struct.unpack, struct.pack, string.sub, string.rep
-local format = string.format
+local names, argv, call, listed = KEYS, ARGV, redis.call, unpack
+local unpack, pack, sub, rep, byte = struct.unpack, struct.pack, string.sub, string.rep, string.byte
 local lap, whole = 4294967296, 281474976710656
 local time = call('TIME')
 local now = time[1] * 1000000 + time[2]
-local keys, requests = #KEYS, #ARGV
-local order, holder, what = #ARGV[requests] < 38, nil, 0
+local keys, requests = #names, #argv
+local order, holder, what = #argv[requests] < 38, nil, 0
 local states, modes, reply, rare, replaced
 
 -- What it needs is told it: a function costs the making of what it shares with this one in every call, too.
@@ -71,13 +72,14 @@ local function make_rare(now, keys, holder, what)
 -- include parts/rate_leases.lua
 -- include parts/rate_penalties.lua
 -- include parts/rate_records.lua
-  return {find = find, charge_due = charge_due, first_room = first_room, renew = renew, convert = convert, lease = lease, blocked = blocked, punish = punish, begin = begin, finish = finish}
+  return {renew = renew, from_future = from_future, adapt = adapt, first_room = first_room, lease = lease, blocked = blocked,
+          punish = punish, begin = begin, finish = finish}
 end
 
 if order then
   requests = requests - 1
-  if ARGV[requests + 1] ~= '' then
-    what, holder = unpack('B', ARGV[requests + 1]), sub(ARGV[requests + 1], 8)
+  if argv[requests + 1] ~= '' then
+    what, holder = unpack('B', argv[requests + 1]), sub(argv[requests + 1], 8)
     if what > 0 then
       keys = keys - 1
       rare = make_rare(now, keys, holder, what)
@@ -87,193 +89,237 @@ if order then
   end
 end
 
-for q = 1, requests do
-  local request = replaced or ARGV[q]
-  local rules = #request / 38
+-- Half of what a call costs is not the key's: several keys are read at once, where the user may. What has been written
+-- since is read again, and what is not there, too: of a key of another type that tells.
+local read = keys > 1 and redis.pcall('MGET', listed(names, 1, keys))
+if read and read.err then read = nil end
+local several = requests > 1 or #argv[1] % 38 > 0
+
+local q, group = 1, false
+local request, size, rules, next_key
+local k, kind, flags, id, limit, window, unit, rate, charge
+while q <= requests do
+  if not group then
+    request = replaced or argv[q]
+    size = #request
+    rules = (size - size % 38) / 38
+    next_key = 38 * rules + 1
+  end
   local admitted, charged, punishing, barred = true, true, false, false
   local changed, how, report, answered
   -- What is decided here is written as it is: one rule a key; at once, where it is the only one of its request.
-  local direct = what == 0 and (rules == 1 or rules == keys and requests == 1)
+  local direct = what == 0 and (rules == 1 or rules == keys and not several)
 
   for r = 1, rules do
-    local k, kind, flags, id, limit, window, unit, rate, cost = unpack('>BBBI4I6I6I6I6I7', request, 38 * r - 37)
-    local s = changed and changed[k] or states and states[k] or call('GET', KEYS[k]) or ''
-
-    -- The section of this rule is s[p .. stop - 1], its payload s[from .. stop - 1]; ready: as the server has it.
-    local p, from, stop, ready, places = 13, 27, 27, false, ''
-    local left, idle, ahead = 0, 0, false
-    local i, a, n, u
-    if s ~= '' then
-      local until_when, written
-      until_when, written, i, a, n, u = unpack('>I6I6I4BI3I6', s)
-      left, idle = (until_when - now) % whole, (now - written) % whole
-      ahead = idle >= whole / 2
+    if not group then
+      k, kind, flags, id, limit, window, unit, rate, charge = unpack('>BBBI4I6I6I6I6I7', request, 38 * r - 37)
     end
-    while p < #s do
-      if p > 13 then i, a, n, u = unpack('>I4BI3I6', s, p) end
-      from, stop = p + 14, n > 0 and p + 14 + n or #s + 1
-      if i == id then
-        ready = n == 0 and a == kind and u == unit
-        if ahead or n > 0 then
-          -- It was written with the state as a whole. What other rules kept alive may be too old for its modulus.
-          if not ahead and a ~= 2 and kind ~= 2 and idle > 2 * window and idle > 2 * rate then
-            s = sub(s, 1, from - 1) .. sub(s, stop)
-            stop = from
-          end
-        elseif stop > from and a < 64 then
-          if a == 2 then
-            ahead = (now - unpack('>I6', s, from)) % whole >= whole / 2
-          else
-            local tick = (a == 3 or a > 32) and (now - now % u) / u or (now + (u - now % u) % u) / u
-            ahead = (tick - unpack('>I4', s, a == 1 and stop - 4 or from)) % lap >= lap / 2
-          end
-        end
-        if ahead or a ~= kind or u ~= unit then
-          rare = rare or make_rare(now, keys, holder, what)
-          if ahead then
-            s = rare.renew(s)
-            call('SET', KEYS[k], s, 'KEEPTTL')
-            p, a, u, from, stop = rare.find(s, id)
-          end
-          if a > 63 and stop > from then
-            local payload
-            payload, places = rare.charge_due(s, from, stop, a, u, a - 64 ~= kind or u ~= unit, window, rate)
-            s, a, stop = sub(s, 1, from - 1) .. payload .. sub(s, stop), a - 64, from + #payload
-          end
-          if stop > from and (a ~= kind or u ~= unit) then
-            local payload = rare.convert(s, from, stop, a, u, kind, unit, limit, window)
-            s = sub(s, 1, from - 1) .. payload .. sub(s, stop)
-            stop = from + #payload
-          end
-        end
-        break
-      end
-      p, from, stop = stop, stop, stop
-    end
+    local s = changed and changed[k] or states and states[k] or read and read[k] or call('GET', names[k]) or ''
 
-    -- Where the rule admits, its payload becomes front .. s[keep .. last] .. back; ready: all but front (counters) or
-    -- back (log) is in place already.
-    local used, retry, reset = 0, 0, 0
-    local front, keep, last, back = '', 1, 0, ''
-    local need = cost > 0 and cost or 1
+    local p, from, stop, ready, places, left, used, retry, reset, front, keep, last, back, alike, cost
+    local need = charge > 0 and charge or 1
     local forced = flags >= 2
     local lasting = window
+    local ahead = false
+    repeat
+      if ahead then
+        rare = rare or make_rare(now, keys, holder, what)
+        s, ahead = rare.renew(s), false
+        call('SET', names[k], s, 'KEEPTTL')
+        if read then read[k] = nil end
+      end
 
-    if kind == 1 then
-      -- Ages count from the present tick; an entry is live below `life`.
-      local span = (window + unit - 1 - (window - 1) % unit) / unit
-      local early = (unit - now % unit) % unit
-      local tick = (now + early) / unit
-      local life = early > 0 and span + 1 or span
-      local n = (stop - from) / 4
-      local first, age = n + 1, life
-      if n > 0 then
-        age = (tick - unpack('>I4', s, stop - 4)) % lap
-        if age < life then
-          first = 1
-          if (tick - unpack('>I4', s, from)) % lap >= life then
-            local low = 1
-            first = n
-            while first - low > 1 do
-              local middle = (low + first - (low + first) % 2) / 2
-              if (tick - unpack('>I4', s, from + 4 * middle - 4)) % lap < life then first = middle else low = middle end
-            end
-          end
-          reset = (tick - age + span) * unit - now
-        end
-      end
-      used = n - first + 1
-      if forced then
-        -- More than the limit tells no later request more than the newest of it do.
-        cost = math.min(cost, limit)
-        local over = math.max(0, used + cost - limit)
-        first, used = first + over, used - over
-      end
-      if need <= limit and used + need > limit and not forced then
-        age = (tick - unpack('>I4', s, from + 4 * (first + used + need - limit - 2))) % lap
-        retry = (tick - age + span) * unit - now
-      elseif (need <= limit or forced) and cost > 0 then
-        keep, last = from + 4 * first - 4, stop - 1
-        back = pack('>I4', tick % lap)
-        if cost > 1 then back = rep(back, cost) end
-        ready = ready and first < 34
-      end
-    elseif kind == 3 or kind > 32 then
-      local width = kind == 3 and 6 or kind - 32
-      local span = kind == 3 and 0 or (window + unit - 1 - (window - 1) % unit) / unit
-      local count = width == 2 and '>I2' or width == 4 and '>I4' or '>I6'
-      local head = width == 2 and '>I4I6I2' or width == 4 and '>I4I6I4' or '>I4I6I6'
-      local slot = (now - now % unit) / unit
-      -- The slots before the newest one, and how long ago that was.
-      local older, distance, current = -1, 0, 0
-      if stop > from then
-        local newest
-        newest, used, current = unpack(head, s, from)
-        distance = (slot - newest) % lap
-        older = (stop - from - 10) / width - 1
-        if distance > span then
-          used, older = 0, -1
-        else
-          while older > 0 and older + distance > span do
-            used = used - unpack(count, s, from + 10 + width * older)
-            older = older - 1
-          end
-          reset = (slot - distance + span + 1) * unit - now
-        end
-      end
-      if kind == 3 then reset = (slot + 1) * unit - now end
-      if forced then
-        -- As much as a count, and their sum, can hold: what is taken back later must not come off a smaller debt.
-        local most = width == 2 and 65535 or width == 4 and lap - 1 or whole / 2
-        cost = math.min(cost, distance > 0 and most or most - current, whole - 1 - used)
-      end
-      if need <= limit and used + need > limit and not forced then
-        local room, i = used + need - limit, older
+      -- The section of this rule is s[p .. stop - 1], its payload s[from .. stop - 1]; ready: as the server has it.
+      p = 13
+      from = 27
+      stop = 27
+      ready = false
+      places = ''
+      left = 0
+      if #s > 12 then
+        local until_when, written, i, a, n, u = unpack('>I6I6I4BI3I6', s)
+        local idle = (now - written) % whole
+        left = (until_when - now) % whole
         while true do
-          room = room - unpack(count, s, from + 10 + width * i)
-          if room <= 0 then break end
-          i = i - 1
+          from, stop = p + 14, n > 0 and p + 14 + n or #s + 1
+          if i == id then
+            ready = n == 0
+            -- That of several is written with the state as a whole; whether what is written alone is from the future is
+            -- seen below. What other rules kept alive may be too old for its modulus.
+            if idle >= whole / 2 then
+              ahead = true
+            elseif n > 0 and a ~= 2 and kind ~= 2 and idle > 2 * window and idle > 2 * rate then
+              s = sub(s, 1, from - 1) .. sub(s, stop)
+              stop = from
+            end
+            if a ~= kind or u ~= unit then
+              ready = false
+              rare = rare or make_rare(now, keys, holder, what)
+              ahead = ahead or n == 0 and rare.from_future(s, from, stop, a, u)
+              if not ahead then
+                s, stop, places = rare.adapt(s, from, stop, a, u, kind, unit, limit, window, rate)
+              end
+            end
+            break
+          end
+          p = stop
+          if p > #s then
+            from, stop = p, p
+            break
+          end
+          i, a, n, u = unpack('>I4BI3I6', s, p)
         end
-        retry = (slot - distance - i + span + 1) * unit - now
-      elseif (need <= limit or forced) and cost > 0 then
-        last = from + 9 + width * (older + 1)
-        if older < 0 or distance > 0 then
-          keep, ready = from + 10, false
-          front = pack(head, slot % lap, used + cost, cost)
-          if older >= 0 and distance > 1 then front = front .. rep('\0', width * (distance - 1)) end
-        else
-          keep = from + 10 + width
-          front = pack(head, slot % lap, used + cost, current + cost)
+      end
+      if ahead then stop = from end
+
+      -- Where the rule admits, its payload becomes front .. s[keep .. last] .. back; ready: all but front (counters) or
+      -- back (log) is in place already.
+      used = 0
+      retry = 0
+      reset = 0
+      front = ''
+      keep = 1
+      last = 0
+      back = ''
+      cost = charge
+      -- Requests alike for the same key are charged at once, as many as there is room for.
+      alike = 1
+      if next_key <= size and flags == 0 and places == '' and not states then
+        while byte(request, next_key - 1 + alike) == k do alike = alike + 1 end
+      end
+
+      if kind == 1 then
+        -- Ages count from the present tick; an entry is live below `life`.
+        local span = (window - window % -unit) / unit
+        local early = (unit - now % unit) % unit
+        local tick = (now + early) / unit
+        local life = early > 0 and span + 1 or span
+        local n = (stop - from) / 4
+        local first, age = n + 1, life
+        if n > 0 then
+          age = (tick - unpack('>I4', s, stop - 4)) % lap
+          ahead = age >= lap / 2
+          if age < life then
+            first = 1
+            if (tick - unpack('>I4', s, from)) % lap >= life then
+              local low = 1
+              first = n
+              while first - low > 1 do
+                local middle = (low + first - (low + first) % 2) / 2
+                if (tick - unpack('>I4', s, from + 4 * middle - 4)) % lap < life then first = middle else low = middle end
+              end
+            end
+            reset = (tick - age + span) * unit - now
+          end
         end
+        used = n - first + 1
+        if forced then
+          -- More than the limit tells no later request more than the newest of it do.
+          cost = math.min(cost, limit)
+          local over = math.max(0, used + cost - limit)
+          first, used = first + over, used - over
+        end
+        if need <= limit and used + need > limit and not forced then
+          age = (tick - unpack('>I4', s, from + 4 * (first + used + need - limit - 2))) % lap
+          retry = (tick - age + span) * unit - now
+        elseif (need <= limit or forced) and cost > 0 then
+          if alike > 1 then
+            alike = math.min(alike, math.floor((limit - used) / need))
+            cost = need * alike
+          end
+          keep, last = from + 4 * first - 4, stop - 1
+          back = pack('>I4', tick % lap)
+          if cost > 1 then back = rep(back, cost) end
+          ready = ready and first < 34
+        end
+      elseif kind == 3 or kind > 32 then
+        local width = kind == 3 and 6 or kind - 32
+        local span = kind == 3 and 0 or (window - window % -unit) / unit
+        local head = width == 2 and '>I4I6I2' or width == 4 and '>I4I6I4' or '>I4I6I6'
+        local slot = (now - now % unit) / unit
+        -- The slots before the newest one, and how long ago that was.
+        local older, distance, current = -1, 0, 0
+        if stop > from then
+          local newest
+          newest, used, current = unpack(head, s, from)
+          distance = (slot - newest) % lap
+          ahead = distance >= lap / 2
+          older = (stop - from - 10) / width - 1
+          if distance > span then
+            used, older = 0, -1
+          else
+            while older > 0 and older + distance > span do
+              used = used - unpack(width == 2 and '>I2' or width == 4 and '>I4' or '>I6', s, from + 10 + width * older)
+              older = older - 1
+            end
+            reset = (slot - distance + span + 1) * unit - now
+          end
+        end
+        if kind == 3 then reset = (slot + 1) * unit - now end
+        if forced then
+          -- As much as a count, and their sum, can hold: what is taken back later must not come off a smaller debt.
+          local most = width == 2 and 65535 or width == 4 and lap - 1 or whole / 2
+          cost = math.min(cost, distance > 0 and most or most - current, whole - 1 - used)
+        end
+        if need <= limit and used + need > limit and not forced then
+          local room, i = used + need - limit, older
+          while true do
+            room = room - unpack(width == 2 and '>I2' or width == 4 and '>I4' or '>I6', s, from + 10 + width * i)
+            if room <= 0 then break end
+            i = i - 1
+          end
+          retry = (slot - distance - i + span + 1) * unit - now
+        elseif (need <= limit or forced) and cost > 0 then
+          if alike > 1 then
+            alike = math.min(alike, math.floor((limit - used) / need))
+            cost = need * alike
+          end
+          last = from + 9 + width * (older + 1)
+          if older < 0 or distance > 0 then
+            keep, ready = from + 10, false
+            front = pack(head, slot % lap, used + cost, cost)
+            if older >= 0 and distance > 1 then front = front .. rep('\0', width * (distance - 1)) end
+          else
+            keep = from + 10 + width
+            front = pack(head, slot % lap, used + cost, current + cost)
+          end
+        end
+      elseif kind == 2 then
+        local full, debt = limit * window, 0
+        if stop > from then
+          local stamp, owed, interval = unpack('>I6I7I6', s, from)
+          if interval ~= window then owed = math.ceil(owed / interval) * window end
+          local gone = (now - stamp) % whole
+          ahead = gone >= whole / 2
+          debt = owed - gone * rate
+          if debt < 0 then debt = 0 end
+          reset = math.ceil(debt / rate)
+        end
+        used = math.ceil(debt / window)
+        local over = debt + need * window - full
+        if need <= limit and over > 0 and not forced then
+          retry = math.ceil(over / rate)
+        elseif (need <= limit or forced) and cost > 0 then
+          if alike > 1 then
+            alike = math.min(alike, math.floor((full - debt) / (need * window)))
+            cost = need * alike
+          end
+          debt = math.min(debt + cost * window, 2 * full)
+          front = pack('>I6I7I6', now % whole, debt, window)
+          lasting = math.ceil(math.max(debt, full) / rate)
+        end
+      elseif kind == 4 then
+        rare = rare or make_rare(now, keys, holder, what)
+        used, retry, reset, front = rare.lease(s, from, stop, limit, window, unit, cost)
+        if cost > 0 and retry == 0 and need <= limit and not front then return redis.error_reply('ERR a lease needs a holder') end
+        front = front or ''
+      else
+        rare = rare or make_rare(now, keys, holder, what)
+        retry, reset = rare.blocked(s, from, stop, unit)
+        need, cost, punishing, barred = 0, -1, true, retry ~= 0
       end
-    elseif kind == 2 then
-      local full, debt = limit * window, 0
-      if stop > from then
-        local stamp, owed, interval = unpack('>I6I7I6', s, from)
-        if interval ~= window then owed = math.ceil(owed / interval) * window end
-        debt = owed - (now - stamp) % whole * rate
-        if debt < 0 then debt = 0 end
-        reset = math.ceil(debt / rate)
-      end
-      used = math.ceil(debt / window)
-      local over = debt + need * window - full
-      if need <= limit and over > 0 and not forced then
-        retry = math.ceil(over / rate)
-      elseif (need <= limit or forced) and cost > 0 then
-        debt = math.min(debt + cost * window, 2 * full)
-        front = pack('>I6I7I6', now % whole, debt, window)
-        lasting = math.ceil(math.max(debt, full) / rate)
-      end
-    elseif kind == 4 then
-      rare = rare or make_rare(now, keys, holder, what)
-      used, retry, reset, front = rare.lease(s, from, stop, limit, window, unit, cost)
-      if cost > 0 and retry == 0 and need <= limit and not front then return redis.error_reply('ERR a lease needs a holder') end
-      front = front or ''
-    else
-      rare = rare or make_rare(now, keys, holder, what)
-      retry, reset = rare.blocked(s, from, stop, unit)
-      need, cost, punishing, barred = 0, -1, true, retry ~= 0
-    end
+    until not ahead
+
     if need > limit and not forced then retry = -1 end
     local shown = kind
     if places ~= '' then
@@ -292,46 +338,52 @@ for q = 1, requests do
     elseif cost > 0 then
       -- Until when the key must live, and is sure to: half a second less than its time to live, which Redis counts in
       -- milliseconds from a moment before.
-      local life = lasting + (lasting - lasting % 4) / 4 + 500000
-      local only = p == 13 and stop > #s
-      local value
-      local mode = 'PSETEX'
-      if left >= lasting and left < whole / 2 then
-        life, mode = left, 'SET'
-      end
-      local fresh = not (states and states[k])
-      if direct and fresh and only and ready and mode == 'SET' and kind ~= 4 then
+      local lives = left >= lasting and left < whole / 2
+      local fresh = direct and not (states and states[k])
+      local value, mode, ttl
+      if fresh and ready and lives and kind ~= 4 then
         if kind == 1 then value, mode = back, 'APPEND' else value, mode = front, 'SETRANGE' end
-      elseif only then
-        value = pack('>I6I6I4BI3I6', (now + life) % whole, now % whole, id, shown, 0, unit) .. front .. sub(s, keep, last) .. back
       else
-        local payload = front .. sub(s, keep, last) .. back
-        local section = pack('>I4BI3I6', id, shown, #payload, unit) .. payload
-        -- The one that was the only section is no longer so.
-        if unpack('>I3', s, 18) == 0 then s = sub(s, 1, 17) .. pack('>I3', #s - 26) .. sub(s, 21) end
-        value = pack('>I6I6', (now + life) % whole, now % whole) .. sub(s, 13, p - 1) .. section .. sub(s, stop)
-      end
-      local ttl = mode == 'PSETEX' and format('%d', life / 1000 + 501)
-      if rules == 1 and direct and fresh then
-        if mode == 'PSETEX' then
-          call(mode, KEYS[k], ttl, value)
-        elseif mode == 'APPEND' then
-          call(mode, KEYS[k], value)
-        elseif mode == 'SETRANGE' then
-          call(mode, KEYS[k], '26', value)
-        else
-          call(mode, KEYS[k], value, 'KEEPTTL')
+        local life = left
+        mode = 'SET'
+        if not lives then
+          life = lasting + (lasting - lasting % 4) / 4 + 500000
+          mode, ttl = 'PSETEX', string.format('%d', life / 1000 + 501)
         end
+        local payload = front .. sub(s, keep, last) .. back
+        if p == 13 and stop > #s then
+          value = pack('>I6I6I4BI3I6', (now + life) % whole, now % whole, id, shown, 0, unit) .. payload
+        else
+          -- The one that was the only section is no longer so.
+          if unpack('>I3', s, 18) == 0 then s = sub(s, 1, 17) .. pack('>I3', #s - 26) .. sub(s, 21) end
+          value = pack('>I6I6', (now + life) % whole, now % whole) .. sub(s, 13, p - 1) ..
+                  pack('>I4BI3I6', id, shown, #payload, unit) .. payload .. sub(s, stop)
+        end
+      end
+      if rules == 1 and fresh then
+        if mode == 'SETRANGE' then
+          call(mode, names[k], '26', value)
+        elseif mode == 'APPEND' then
+          call(mode, names[k], value)
+        elseif mode == 'PSETEX' then
+          call(mode, names[k], ttl, value)
+        else
+          call(mode, names[k], value, 'KEEPTTL')
+        end
+        if read then read[k] = nil end
         local remaining = limit - used - cost
         if remaining < 0 then remaining = 0 end
         if order then return {1, now, remaining, 0, reset} end
-        if requests == 1 then return kind == 3 and pack('>Bi8i8i8i8', 128, 1, remaining, 0, reset) or remaining end
+        if not several then return kind == 3 and pack('>Bi8i8i8i8', 128, 1, remaining, 0, reset) or remaining end
         reply = reply or {}
-        if kind == 3 then
-          local i = #reply
-          reply[i + 1], reply[i + 2], reply[i + 3], reply[i + 4] = -1, remaining, 0, reset
-        else
-          reply[#reply + 1] = remaining
+        next_key = next_key + alike - 1
+        for more = alike - 1, 0, -1 do
+          local i, present = #reply + 1, remaining + need * more
+          if kind == 3 then
+            reply[i], reply[i + 1], reply[i + 2], reply[i + 3] = -1, present, 0, reset
+          else
+            reply[i] = present
+          end
         end
         answered = true
         break
@@ -342,7 +394,7 @@ for q = 1, requests do
       how[k] = ttl or how[k] or modes and modes[k] or mode
     end
     local remaining = limit > used and limit - used or 0
-    if rules == 1 and requests == 1 and not order then
+    if rules == 1 and not several and not order then
       return pack('>Bi8i8i8i8', 128, admitted and 1 or 0, remaining, retry, reset)
     end
     report = report or {}
@@ -351,7 +403,10 @@ for q = 1, requests do
     if kind ~= 5 then barred = false end
   end
 
-  if punishing and not admitted then rare.punish(request, report, states, modes) end
+  if punishing and not admitted then
+    rare.punish(request, report, states, modes)
+    read = nil
+  end
   if admitted and changed then
     if not states then
       states, modes = changed, how
@@ -362,7 +417,7 @@ for q = 1, requests do
   if not answered then
     local brief = admitted and charged and not order
     reply = reply or {}
-    if not brief then reply[#reply + 1] = (admitted and 1 or 0) - (requests > 1 and 2 or 0) end
+    if not brief then reply[#reply + 1] = (admitted and 1 or 0) - (several and 2 or 0) end
     if order then reply[2] = now end
     for i = 4, 4 * rules, 4 do
       reply[#reply + 1] = admitted and math.max(0, report[i] - math.max(0, report[i + 1])) or report[i]
@@ -372,19 +427,27 @@ for q = 1, requests do
       end
     end
   end
+
+  group = next_key <= size
+  if group then
+    k = byte(request, next_key)
+    next_key = next_key + 1
+  else
+    q = q + 1
+  end
 end
 
 if states then
   for k = 1, keys do
     local mode = modes[k]
     if mode == 'APPEND' then
-      call(mode, KEYS[k], states[k])
+      call(mode, names[k], states[k])
     elseif mode == 'SETRANGE' then
-      call(mode, KEYS[k], '26', states[k])
+      call(mode, names[k], '26', states[k])
     elseif mode == 'SET' then
-      call(mode, KEYS[k], states[k], 'KEEPTTL')
+      call(mode, names[k], states[k], 'KEEPTTL')
     elseif mode then
-      call('PSETEX', KEYS[k], mode, states[k])
+      call('PSETEX', names[k], mode, states[k])
     end
   end
 end

@@ -24,10 +24,13 @@ local function find(s, id)
 end
 
 -- The state with another payload in the section that begins at p: one that is the only section says no size; one of
--- several that has nothing left goes.
+-- several that has nothing left goes, and the whole with the last of them.
 local function replace(s, p, stop, kind, unit, payload)
   local only = unpack('>I3', s, p + 5) == 0
-  if payload == '' and not only then return sub(s, 1, p - 1) .. sub(s, stop) end
+  if payload == '' and not only then
+    local rest = sub(s, 1, p - 1) .. sub(s, stop)
+    return #rest > 12 and rest or ''
+  end
   return sub(s, 1, p + 3) .. pack('>BI3I6', kind, only and 0 or #payload, unit) .. payload .. sub(s, stop)
 end
 
@@ -74,6 +77,14 @@ local function renew(s)
     p = stop
   end
   return table.concat(parts)
+end
+
+-- Whether a section of another shape than its rule's was written later than now.
+local function from_future(s, from, stop, kind, unit)
+  if stop == from or kind > 63 then return false end
+  if kind == 2 then return (now - unpack('>I6', s, from)) % whole >= whole / 2 end
+  local tick = (kind == 3 or kind > 32) and floor_ticks(now, unit) or ceil_ticks(now, unit)
+  return (tick - unpack('>I4', s, kind == 1 and stop - 4 or from)) % lap >= lap / 2
 end
 
 -- What a section of another shape holds, in that of the rule: as charged when the last of it was.
@@ -123,6 +134,20 @@ local function convert(s, from, stop, was, step, kind, unit, limit, window)
   if kind == 3 then last = now end
   local _, count = count_of(kind)
   return pack('>I4I6', floor_ticks(last, unit) % lap, units) .. pack(count, units)
+end
+
+-- The state with the payload in the shape of the rule, where that ends, and the places that are waited for.
+local function adapt(s, from, stop, was, step, kind, unit, limit, window, rate)
+  local places, payload = '', nil
+  if was > 63 and stop > from then
+    payload, places = charge_due(s, from, stop, was, step, was - 64 ~= kind or step ~= unit, window, rate)
+    s, was, stop = sub(s, 1, from - 1) .. payload .. sub(s, stop), was - 64, from + #payload
+  end
+  if stop > from and (was ~= kind or step ~= unit) then
+    payload = convert(s, from, stop, was, step, kind, unit, limit, window)
+    s, stop = sub(s, 1, from - 1) .. payload .. sub(s, stop), from + #payload
+  end
+  return s, stop, places
 end
 
 -- Where a holder's entry begins in the payload of leases.

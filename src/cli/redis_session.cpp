@@ -29,7 +29,8 @@ std::string remedy_of(errc code, redis::address const& where) {
         return "in the URL, cacert=FILE names the authority to trust, cert=FILE and key=FILE show who Weir is";
     case errc::no_permission:
         return "give the user what Weir needs: ACL SETUSER USER ~rate:* +evalsha +script|load +client|setname +select "
-               "+ping +time +get +set +psetex +append +setrange +unlink; on a cluster +cluster|slots +asking, too";
+               "+ping +time +get +mget +set +psetex +append +setrange +unlink; on a cluster +cluster|slots +asking, "
+               "too";
     case errc::loading:
         return "it is reading its data from disk: try again when it has finished";
     case errc::redirected:

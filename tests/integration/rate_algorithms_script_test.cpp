@@ -5,8 +5,10 @@
 
 #include <gtest/gtest.h>
 
+#include <deque>
 #include <functional>
 #include <random>
+#include <span>
 
 // Every algorithm: random requests to lua/rate_check.lua on a real server, to its twin in memory, and to the
 // definition of the algorithm.
@@ -35,9 +37,12 @@ class rate_algorithms : public testing::Test {
 protected:
     using make_rule = std::function<rule(dice&, std::string)>;
 
+    /// How the requests are asked.
+    enum class asked_as : std::uint8_t { one_by_one, with_ids, in_batches };
+
     /// Rounds of 5 000 random requests over a few rules, users and endpoints; with penalties, shadows and overrides
     /// among the rules.
-    void compare(int rounds, make_rule const& make, bool with_ids = false) {
+    void compare(int rounds, make_rule const& make, asked_as how = asked_as::one_by_one) {
         auto const seed = random_seed();
         SCOPED_TRACE("WEIR_TEST_SEED=" + std::to_string(seed));
         dice up_to(seed);
@@ -49,7 +54,10 @@ protected:
                 rules.push_back(make(up_to, "rule" + std::to_string(i)));
                 decorate(up_to, rules.back());
             }
-            play(up_to, rules, now, with_ids);
+            if (how == asked_as::in_batches)
+                play_in_batches(up_to, rules, now);
+            else
+                play(up_to, rules, now, how == asked_as::with_ids);
         }
     }
 
@@ -68,20 +76,29 @@ private:
             r.overrides["bob"].limit = up_to(30);
     }
 
-    void play(dice& up_to, std::vector<rule> const& rules, microseconds& now, bool with_ids) {
+    static std::vector<charge> random_charges(dice& up_to, std::vector<rule> const& rules) {
         static const std::string users[] = {"alice", "bob", "", "x:y", "\xff*"};
+        std::vector<charge> charges;
+        auto const& user = users[up_to(4)];
+        for (auto const& r : rules) {
+            if (up_to(2) == 0 && !(charges.empty() && &r == &rules.back()))
+                continue;
+            auto const cost = up_to(3) ? 1 : up_to(9) ? up_to(r.limit / 2 + 1) : up_to(2 * r.limit);
+            charges.push_back({&r, user, up_to(1) ? "one" : "two", cost});
+        }
+        return charges;
+    }
+
+    static void step(dice& up_to, microseconds& now) {
+        now += microseconds{up_to(200) == 0 ? up_to(700'000) : up_to(2000)};
+    }
+
+    void play(dice& up_to, std::vector<rule> const& rules, microseconds& now, bool with_ids) {
         rate_twin model;
         std::vector<question> asked;
         for (int i = 0; i < 5000; ++i) {
-            now += microseconds{up_to(200) == 0 ? up_to(700'000) : up_to(2000)};
-            std::vector<charge> charges;
-            auto const& user = users[up_to(4)];
-            for (auto const& r : rules) {
-                if (up_to(2) == 0 && !(charges.empty() && &r == &rules.back()))
-                    continue;
-                auto const cost = up_to(3) ? 1 : up_to(9) ? up_to(r.limit / 2 + 1) : up_to(2 * r.limit);
-                charges.push_back({&r, user, up_to(1) ? "one" : "two", cost});
-            }
+            step(up_to, now);
+            auto const charges = random_charges(up_to, rules);
             auto const id = with_ids ? std::to_string(i) : std::string{};
             auto const request = request_of(charges, id);
             auto const order = with_ids ? check_order::once : check_order::decide;
@@ -111,6 +128,38 @@ private:
                 EXPECT_EQ(reply.at(0), asked[i].expected.admitted ? 1 : -1);
             else
                 expect_same(asked[i].expected, asked[i].charges, reply, with_ids);
+        }
+    }
+
+    /// Several at a time, the same request often more than once in a row.
+    void play_in_batches(dice& up_to, std::vector<rule> const& rules, microseconds& now) {
+        rate_twin model;
+        for (int done = 0; done < 5000 && !HasFailure();) {
+            step(up_to, now);
+            check_batch batch;
+            std::deque<check_request> requests;
+            std::vector<question> asked;
+            for (auto const size = 2 + up_to(30); asked.size() < size;) {
+                auto const charges = asked.empty() || up_to(1) ? random_charges(up_to, rules) : asked.back().charges;
+                auto const& request = requests.emplace_back(request_of(charges));
+                if (!batch.add(request))
+                    break;
+                asked.push_back({charges, model.run(now, charges, request.holder())});
+            }
+            script_.ask(now, batch);
+            auto const reply = script_.read();
+            std::span<std::int64_t const> left = reply;
+            for (std::size_t i = 0; i < asked.size() && !HasFailure(); ++i) {
+                SCOPED_TRACE("request " + std::to_string(done) + ", " + std::to_string(i) + " of its call");
+                auto const said = batch.take_reply(i, left);
+                std::vector<std::int64_t> own(said.begin(), said.end());
+                ASSERT_FALSE(own.empty());
+                if (own[0] < 0)
+                    own[0] += 2; // as if it had been asked alone
+                expect_same(asked[i].expected, asked[i].charges, own, false);
+            }
+            EXPECT_TRUE(left.empty());
+            done += static_cast<int>(asked.size());
         }
     }
 
@@ -162,7 +211,7 @@ TEST_F(rate_algorithms, a_fixed_window_decides_200000_requests_as_its_twin_and_a
 }
 
 TEST_F(rate_algorithms, concurrency_decides_200000_requests_as_its_twin_and_never_has_more_in_flight) {
-    compare(40, random_concurrency, true);
+    compare(40, random_concurrency, asked_as::with_ids);
 }
 
 TEST_F(rate_algorithms, all_of_them_together_decide_200000_requests_all_or_nothing) {
@@ -173,7 +222,18 @@ TEST_F(rate_algorithms, all_of_them_together_decide_200000_requests_all_or_nothi
                                                           random_fixed_window, random_concurrency};
             return makers[up_to(3)](up_to, std::move(name));
         },
-        true);
+        asked_as::with_ids);
+}
+
+TEST_F(rate_algorithms, in_one_call_200000_requests_are_decided_as_one_after_the_other) {
+    compare(
+        40,
+        [](dice& up_to, std::string name) {
+            rule (*const makers[])(dice&, std::string) = {random_sliding_window, random_token_bucket,
+                                                          random_fixed_window};
+            return makers[up_to(2)](up_to, std::move(name));
+        },
+        asked_as::in_batches);
 }
 
 } // namespace

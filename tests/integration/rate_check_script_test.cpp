@@ -72,6 +72,28 @@ TEST_F(rate_check_script, several_rules_admit_all_or_nothing) {
     EXPECT_EQ(script_.run(start, request_of({{&wide, "u", weir::key_part::any(), 9}})), numbers{0});
 }
 
+TEST_F(rate_check_script, a_key_of_which_all_was_taken_back_is_as_new) {
+    rule const one{.name = "one", .limit = 2, .window = milliseconds{1000}};
+    rule const other{.name = "other", .limit = 3, .window = milliseconds{1000}};
+    auto const ask = request_of({{&one, "u", "e"}, {&other, "u", "e"}});
+    for (auto const receipt : {std::optional<std::int64_t>{}, std::optional{start.count()}}) {
+        EXPECT_EQ(script_.run(start, ask), (numbers{1, 2}));
+        script_.ask_back(start, ask, receipt);
+        EXPECT_EQ(script_.read(), (numbers{1, 1}));
+    }
+    EXPECT_EQ(script_.run(start, ask), (numbers{1, 2}));
+    EXPECT_EQ(script_.run(start, request_of({{&other, "u", "e"}})), numbers{1});
+}
+
+TEST_F(rate_check_script, a_user_who_may_not_read_several_keys_at_once_is_served) {
+    rule const one{.name = "one", .limit = 2, .window = milliseconds{1000}};
+    rule const other{.name = "other", .limit = 3, .window = milliseconds{1000}};
+    auto const ask = request_of({{&one, "u", "e"}, {&other, "u", "f"}});
+    EXPECT_EQ(script_.run(start, ask), (numbers{1, 2}));
+    ASSERT_EQ(script_.command({"ACL", "SETUSER", "default", "-mget"}), "OK");
+    EXPECT_EQ(script_.run(start, ask), (numbers{0, 1}));
+}
+
 TEST_F(rate_check_script, several_rules_of_one_key_are_counted_apart) {
     rule const a{.name = "a", .limit = 3, .window = milliseconds{1000}};
     rule const b{.name = "b", .limit = 5, .window = milliseconds{1000}};

@@ -39,6 +39,11 @@ void script_runner::ask(std::chrono::microseconds now, check_request const& requ
     send(now);
 }
 
+void script_runner::ask(std::chrono::microseconds now, check_batch& batch) {
+    batch.encode(encoded_, script_);
+    send(now);
+}
+
 void script_runner::ask_back(std::chrono::microseconds now, check_request const& request,
                              std::optional<std::int64_t> receipt) {
     request.encode_refund(encoded_, std::nullopt, receipt, refund_);

@@ -2,6 +2,7 @@
 
 #include "support/raw_redis.hpp"
 
+#include <weir/rate_limit/check_batch.hpp>
 #include <weir/rate_limit/check_script.hpp>
 
 #include <chrono>
@@ -24,6 +25,8 @@ public:
 
     /// Sets the clock and asks; the answer comes from `read`, in the order asked. Pipelined: ask many, then read.
     void ask(std::chrono::microseconds now, check_request const& request, check_request::form how = {});
+    /// The same of several requests, two at least.
+    void ask(std::chrono::microseconds now, check_batch& batch);
     /// The same with lua/rate_refund.lua.
     void ask_back(std::chrono::microseconds now, check_request const& request, std::optional<std::int64_t> receipt);
     /// The same with lua/rate_wait.lua.

@@ -3,6 +3,7 @@
 #include <weir/rate_limit/check_batch.hpp>
 
 #include <algorithm>
+#include <array>
 
 namespace weir {
 
@@ -28,15 +29,31 @@ WEIR_DECL std::uint8_t check_batch::number_of(std::string_view key) {
     return static_cast<std::uint8_t>(index + 1);
 }
 
+/// Requests of one rule that follow each other and are alike but for their key become one argument: the first of them,
+/// and the numbers of the others' keys.
 WEIR_DECL void check_batch::encode(redis::command& out, redis::script const& code) {
-    out.clear().evalsha(code, keys_.size(), requests_.size());
+    std::array<char, max_numbers / 3 * detail::packed_rule_size> packed; // a rule takes three numbers of the reply
+    std::array<std::size_t, max_requests> ends;
+    std::size_t arguments = 0;
+    char* end = packed.data();
+    char const* open = nullptr; // of one rule; others may join it
+    for (auto const& one : requests_) {
+        auto const size = one.request->pack(end, one.key_numbers);
+        bool const alone = size == detail::packed_rule_size;
+        if (alone && open && std::equal(open + 1, open + size, end + 1)) {
+            ++end; // its number stays
+        } else {
+            open = alone ? end : nullptr;
+            end += size;
+            ++arguments;
+        }
+        ends[arguments - 1] = static_cast<std::size_t>(end - packed.data());
+    }
+    out.clear().evalsha(code, keys_.size(), arguments);
     for (auto const key : keys_)
         out.arg(key);
-    for (auto const& one : requests_) {
-        detail::packed_request packed;
-        auto const size = one.request->pack(packed.data(), one.key_numbers);
-        out.arg(std::string_view{packed.data(), size});
-    }
+    for (std::size_t i = 0, begin = 0; i < arguments; begin = ends[i++])
+        out.arg(std::string_view{&packed[begin], ends[i] - begin});
 }
 
 WEIR_DECL std::span<std::int64_t const> check_batch::take_reply(std::size_t index,
