@@ -106,7 +106,7 @@ while q <= requests do
     next_key = 38 * rules + 1
   end
   local admitted, charged, punishing, barred = true, true, false, false
-  local changed, how, report, answered
+  local changed, how, report, answered, refused
   -- What is decided here is written as it is: one rule a key; at once, where it is the only one of its request.
   local direct = what == 0 and (rules == 1 or rules == keys and not several)
 
@@ -182,7 +182,7 @@ while q <= requests do
       last = 0
       back = ''
       cost = charge
-      -- Requests alike for the same key are charged at once, as many as there is room for.
+      -- Requests alike for the same key are charged at once, as many as there is room for; refused, all are told the same.
       alike = 1
       if next_key <= size and flags == 0 and places == '' and not states then
         while byte(request, next_key - 1 + alike) == k do alike = alike + 1 end
@@ -333,6 +333,8 @@ while q <= requests do
 
     if retry ~= 0 then
       if flags % 2 == 0 then admitted = false else charged = false end
+      refused = alike
+      next_key = next_key + alike - 1
     elseif cost == 0 or barred and kind ~= 5 then
       charged = false
     elseif cost > 0 then
@@ -417,13 +419,15 @@ while q <= requests do
   if not answered then
     local brief = admitted and charged and not order
     reply = reply or {}
-    if not brief then reply[#reply + 1] = (admitted and 1 or 0) - (several and 2 or 0) end
-    if order then reply[2] = now end
-    for i = 4, 4 * rules, 4 do
-      reply[#reply + 1] = admitted and math.max(0, report[i] - math.max(0, report[i + 1])) or report[i]
-      if not brief then
-        reply[#reply + 1] = report[i + 2]
-        reply[#reply + 1] = report[i + 3]
+    for _ = 1, refused or 1 do
+      if not brief then reply[#reply + 1] = (admitted and 1 or 0) - (several and 2 or 0) end
+      if order then reply[2] = now end
+      for i = 4, 4 * rules, 4 do
+        reply[#reply + 1] = admitted and math.max(0, report[i] - math.max(0, report[i + 1])) or report[i]
+        if not brief then
+          reply[#reply + 1] = report[i + 2]
+          reply[#reply + 1] = report[i + 3]
+        end
       end
     end
   end

@@ -16,7 +16,7 @@ constexpr int processes = 8;
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 constexpr int checks = 2'000;
 #else
-constexpr int checks = 20'000;
+constexpr int checks = 100'000;
 #endif
 
 struct tally {
