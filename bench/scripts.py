@@ -36,9 +36,9 @@ def source(name):
 
 
 class Server:
-    def __init__(self, *under):
+    def __init__(self, *under, connections=CONNECTIONS):
         self.process, path = support.redis_server(*under)
-        self.sockets = [socket.socket(socket.AF_UNIX) for _ in range(CONNECTIONS)]
+        self.sockets = [socket.socket(socket.AF_UNIX) for _ in range(connections)]
         for each in self.sockets:
             each.connect(path)
 
@@ -58,10 +58,11 @@ class Server:
         batches = [b"".join(make(random.randrange(keys)) for _ in range(PIPELINE)) + encode("PING")
                    for _ in range(operations // PIPELINE)]
         before = support.cpu_seconds(self.process.pid)
-        for i in range(0, len(batches), CONNECTIONS):
-            for each, batch in zip(self.sockets, batches[i:i + CONNECTIONS]):
+        for i in range(0, len(batches), len(self.sockets)):
+            now = list(zip(self.sockets, batches[i:i + len(self.sockets)]))
+            for each, batch in now:
                 each.sendall(batch)
-            for each, _ in zip(self.sockets, batches[i:i + CONNECTIONS]):
+            for each, _ in now:
                 answer = b""
                 while not answer.endswith(b"+PONG\r\n"):
                     answer += each.recv(1 << 20)
