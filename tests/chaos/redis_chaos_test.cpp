@@ -347,6 +347,8 @@ void expect_survived(redis_server& server, std::string const& url, std::function
     asio::io_context io;
     auto options = lively_options(url);
     options.max_queued_operations = 8; // fewer than there are lanes
+    options.reconnect_min = redis::client_options{}.reconnect_min;
+    options.reconnect_max = redis::client_options{}.reconnect_max;
     client redis(io, options);
     tally seen;
     enum class stage { before, during, after, back } now = stage::before;

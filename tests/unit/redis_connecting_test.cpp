@@ -54,6 +54,20 @@ TEST(redis_reconnect_pause, never_turns_into_a_busy_loop) {
     EXPECT_EQ(longest(pause, options), 4ms);
 }
 
+TEST(redis_reconnect_pause, is_at_most_half_a_second_once_somebody_wants_the_connection) {
+    client_options options;
+    reconnect_pause pause;
+    EXPECT_EQ(pause.shortened(500ms, options), 500ms);
+    auto most = 0ms;
+    for (int i = 0; i < 5000; ++i)
+        most = std::max(most, pause.shortened(5s, options));
+    EXPECT_LE(most, 500ms);
+    EXPECT_GE(most, 450ms);
+    options.reconnect_min = 2s;
+    EXPECT_EQ(pause.shortened(2s, options), 2s) << "what its owner asks for is kept to";
+    EXPECT_LE(pause.shortened(5s, options), 2s);
+}
+
 TEST(redis_connecting, asks_for_a_user_only_where_one_is_named) {
     address to;
     EXPECT_FALSE(auth_command(to));

@@ -27,8 +27,8 @@ struct client_options {
     std::size_t max_queued_bytes = 16u << 20;
     /// A longer reply is `errc::protocol_error` and drops the connection.
     std::size_t max_reply_bytes = 16u << 20;
-    /// The pause before the next attempt is chosen at random between 0 and a bound that doubles from `reconnect_min`
-    /// to `reconnect_max` ("full jitter").
+    /// The pause before the next attempt: at random, up to a bound that doubles from `reconnect_min` to `reconnect_max`
+    /// ("full jitter"); once an operation asks for the connection, of 500 ms, or `reconnect_min`, at most.
     std::chrono::milliseconds reconnect_min{50}, reconnect_max{5000};
     /// Covers the look-up of the name, the connection and the handshake.
     std::chrono::milliseconds connect_timeout{1000};

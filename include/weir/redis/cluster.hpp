@@ -61,6 +61,7 @@ private:
     WEIR_DECL bool may_reach(place const& where) const;
     WEIR_DECL std::size_t index_of(connection const& which) const noexcept;
     WEIR_DECL std::size_t any_open_node() noexcept;
+    WEIR_DECL void hurry(clock::time_point now);
     WEIR_DECL void connect_seeds();
 
     WEIR_DECL void renew_after(std::chrono::milliseconds most);

@@ -18,8 +18,13 @@ public:
     void succeeded() noexcept { failures_ = 0; }
     void failed() noexcept { ++failures_; }
     WEIR_DECL std::chrono::milliseconds next(client_options const& options);
+    /// Not longer than `planned`, for somebody wants the connection: what asks for it is served within a second of the
+    /// server's return, however far the pauses have grown. Where `reconnect_min` is longer than that, it is kept to.
+    WEIR_DECL std::chrono::milliseconds shortened(std::chrono::milliseconds planned, client_options const& options);
 
 private:
+    WEIR_DECL std::chrono::milliseconds up_to(std::chrono::milliseconds bound);
+
     std::minstd_rand random_{std::random_device{}()};
     int failures_ = 0;
 };

@@ -48,6 +48,8 @@ public:
 
     WEIR_DECL void route(operation& what, clock::time_point now) override;
     WEIR_DECL void route_later(operation& what, clock::time_point now, clock::time_point until);
+    /// Somebody wants it: it is connected sooner than the pauses between attempts have grown to.
+    WEIR_DECL void hurry(clock::time_point now);
     /// Takes out all that waits to be written.
     void take_queued(operation_list& to) { pipeline_.take_queued(to); }
 
@@ -69,7 +71,7 @@ private:
     WEIR_DECL void opened();
     WEIR_DECL void attempt_failed(errc why, std::string text);
     WEIR_DECL void lost(errc why, std::string const& text, bool out_of_reach = false);
-    WEIR_DECL void reconnect_after(std::chrono::milliseconds pause);
+    WEIR_DECL void reconnect_after(std::chrono::milliseconds pause, clock::time_point now);
 
     WEIR_DECL void read();
     WEIR_DECL void on_read(error_code ec, std::size_t size);
@@ -86,6 +88,7 @@ private:
     alarm tick_;
     std::array<char, 65536> read_buffer_;
     reconnect_pause pause_;
+    clock::time_point reconnect_at_{};
 
     state state_ = state::waiting;
     // Handlers of an earlier attempt know by it that they are late.

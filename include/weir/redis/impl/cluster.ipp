@@ -120,6 +120,8 @@ WEIR_DECL client_statistics cluster::stats() const {
 
 WEIR_DECL void cluster::route(operation& what, clock::time_point now) {
     what.holder = nullptr;
+    if (!loaded_)
+        hurry(now);
     if (!loaded_ || closed() || !what.command->complete())
         return park(what, now);
     if (!what.command->has_slot()) {
@@ -220,6 +222,12 @@ WEIR_DECL std::size_t cluster::any_open_node() noexcept {
             return at;
     }
     return nobody;
+}
+
+WEIR_DECL void cluster::hurry(clock::time_point now) {
+    for (auto const& each : nodes_)
+        if (each)
+            each->link->hurry(now);
 }
 
 WEIR_DECL void cluster::connect_seeds() {

@@ -9,12 +9,24 @@
 
 namespace weir::redis::detail {
 
+// What a pause in demand is at most. The rest of a second is for the connection and its handshake.
+inline constexpr std::chrono::milliseconds longest_in_demand{500};
+
+WEIR_DECL std::chrono::milliseconds reconnect_pause::up_to(std::chrono::milliseconds bound) {
+    return std::chrono::milliseconds{std::uniform_int_distribution<std::int64_t>{0, bound.count()}(random_)};
+}
+
 WEIR_DECL std::chrono::milliseconds reconnect_pause::next(client_options const& options) {
     auto bound = std::max<std::chrono::milliseconds>(options.reconnect_min, std::chrono::milliseconds{1});
     for (int i = 1; i < failures_ && bound < options.reconnect_max; ++i)
         bound *= 2;
-    bound = std::min(bound, options.reconnect_max);
-    return std::chrono::milliseconds{std::uniform_int_distribution<std::int64_t>{0, bound.count()}(random_)};
+    return up_to(std::min(bound, options.reconnect_max));
+}
+
+WEIR_DECL std::chrono::milliseconds reconnect_pause::shortened(std::chrono::milliseconds planned,
+                                                               client_options const& options) {
+    auto const most = std::max(longest_in_demand, options.reconnect_min);
+    return planned <= most ? planned : up_to(most);
 }
 
 WEIR_DECL std::optional<command> auth_command(address const& server) {

@@ -70,6 +70,8 @@ WEIR_DECL void connection::shut() {
 // ---- operations
 
 WEIR_DECL void connection::route(operation& what, clock::time_point now) {
+    if (state_ == state::waiting)
+        hurry(now);
     pipeline_.submit(what, now);
     schedule();
 }
@@ -77,6 +79,15 @@ WEIR_DECL void connection::route(operation& what, clock::time_point now) {
 WEIR_DECL void connection::route_later(operation& what, clock::time_point now, clock::time_point until) {
     pipeline_.submit_later(what, now, until);
     schedule();
+}
+
+// A refused password is not asked again the sooner.
+WEIR_DECL void connection::hurry(clock::time_point now) {
+    if (state_ != state::waiting || reconnect_at_ <= now || error_code{last_error_} == kind::authentication)
+        return;
+    auto const planned = std::chrono::ceil<std::chrono::milliseconds>(reconnect_at_ - now);
+    if (auto const pause = pause_.shortened(planned, options_); pause < planned)
+        reconnect_after(pause, now);
 }
 
 WEIR_DECL void connection::on_redirect(operation& what, errc why, std::string_view text) {
@@ -161,7 +172,7 @@ WEIR_DECL void connection::attempt_failed(errc why, std::string text) {
     auto const pause = error_code{why} == kind::authentication ? options_.reconnect_max : pause_.next(options_);
     if (options_.observer)
         options_.observer->on_connect_failed(why, last_error_text_, pause);
-    reconnect_after(pause);
+    reconnect_after(pause, clock::now());
     schedule();
     if (owner_)
         owner_->on_failed(*this);
@@ -181,15 +192,16 @@ WEIR_DECL void connection::lost(errc why, std::string const& text, bool out_of_r
     if (now - opened_at_ >= settled_after)
         connect();
     else
-        reconnect_after(pause_.next(options_));
+        reconnect_after(pause_.next(options_), now);
     schedule();
     if (out_of_reach && owner_)
         owner_->on_failed(*this);
 }
 
-WEIR_DECL void connection::reconnect_after(std::chrono::milliseconds pause) {
+WEIR_DECL void connection::reconnect_after(std::chrono::milliseconds pause, clock::time_point now) {
     state_ = state::waiting;
-    set_tick(clock::now() + pause);
+    reconnect_at_ = now + pause;
+    set_tick(reconnect_at_);
 }
 
 WEIR_DECL void connection::set_tick(clock::time_point when) {

@@ -239,6 +239,8 @@ WEIR_DECL void sentinel::follow(place where) {
     if (master_ && where == master_at_) {
         if (!confirmed_ && master_->is_open())
             put(*master_, topic::role, command("ROLE"));
+        else if (!confirmed_)
+            master_->hurry(clock::now());
         return;
     }
     leave_master();

@@ -53,6 +53,7 @@ private:
     WEIR_DECL void attempt_failed(errc why, std::string text);
     WEIR_DECL void failed(errc why, std::string const& text);
     WEIR_DECL void end_attempt(errc why, std::string text);
+    WEIR_DECL std::chrono::milliseconds next_pause();
     WEIR_DECL void set_tick(clock::time_point when);
     WEIR_DECL void on_tick();
     WEIR_DECL void check_health(clock::time_point now);
@@ -205,7 +206,7 @@ WEIR_DECL void subscriber_connection::attempt_failed(errc why, std::string text)
     end_attempt(why, std::move(text));
     pause_.failed();
     ++connect_failures_;
-    auto const pause = error_code{why} == kind::authentication ? options_.reconnect_max : pause_.next(options_);
+    auto const pause = error_code{why} == kind::authentication ? options_.reconnect_max : next_pause();
     if (options_.observer)
         options_.observer->on_connect_failed(why, last_error_text_, pause);
     set_tick(clock::now() + pause);
@@ -218,7 +219,13 @@ WEIR_DECL void subscriber_connection::failed(errc why, std::string const& text) 
     end_attempt(why, std::move(words));
     if (options_.observer)
         options_.observer->on_disconnected(why, last_error_text_);
-    set_tick(clock::now() + pause_.next(options_));
+    set_tick(clock::now() + next_pause());
+}
+
+// Whoever listens wants the connection all the time.
+WEIR_DECL std::chrono::milliseconds subscriber_connection::next_pause() {
+    auto const pause = pause_.next(options_);
+    return table_.names() == 0 ? pause : pause_.shortened(pause, options_);
 }
 
 WEIR_DECL void subscriber_connection::set_tick(clock::time_point when) {

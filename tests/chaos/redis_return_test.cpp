@@ -1,0 +1,151 @@
+#include "support/redis_fixture.hpp"
+#include "support/redis_sentinels.hpp"
+
+#include <boost/asio/steady_timer.hpp>
+#include <weir/redis/subscriber.hpp>
+
+#include <functional>
+#include <thread>
+#include <utility>
+
+namespace weir::test {
+namespace {
+
+using redis::client;
+using redis::command;
+using namespace std::chrono_literals;
+
+// So many attempts that failed, and the next is planned for hours later.
+constexpr std::uint64_t many_failures = 24;
+
+// Pauses that begin short and grow beyond any test.
+redis::client_options growing_pauses(std::string const& url) {
+    auto options = patient_options(url);
+    options.timeout = 100ms;
+    options.reconnect_min = 1ms;
+    options.reconnect_max = 24h;
+    return options;
+}
+
+asio::awaitable<void> ask_until(client& redis, std::function<bool(error_code)> enough) {
+    auto const executor = co_await asio::this_coro::executor;
+    for (error_code ec; !enough(ec);) {
+        std::tie(ec, std::ignore) = co_await count(redis, command("INCR", "counter"));
+        co_await asio::post(executor, asio::use_awaitable);
+    }
+}
+
+// Asks until a connection is made, takes the server away until attempts are hours apart, and brings it back.
+asio::awaitable<void> lose(client& redis, std::function<void()> const& stop) {
+    co_await ask_until(redis, [&](error_code ec) { return !ec && redis.connected(); });
+    stop();
+    auto const before = redis.stats().connect_failures;
+    co_await ask_until(redis, [&](error_code) { return redis.stats().connect_failures >= before + many_failures; });
+}
+
+void expect_back_within_a_second(std::string const& url, std::function<void()> const& stop,
+                                 std::function<void()> const& restart) {
+    asio::io_context io;
+    client redis(io, growing_pauses(url));
+    run(io, [&]() -> asio::awaitable<void> {
+        co_await lose(redis, stop);
+        restart();
+        auto const back_at = boot_clock::now();
+        bool asked = false;
+        co_await ask_until(redis, [&](error_code ec) { return std::exchange(asked, true) && !ec; });
+        EXPECT_LT(boot_clock::now() - back_at, 1s);
+    });
+}
+
+TEST(redis_return, a_client_in_use_is_back_within_a_second_of_its_server) {
+    redis_server server;
+    expect_back_within_a_second(
+        server.url(), [&] { server.stop(); }, [&] { server.restart(); });
+}
+
+TEST(redis_return, a_client_of_a_cluster_in_use_is_back_within_a_second_of_its_nodes) {
+    redis_server server({.tcp = true, .password = {}, .arguments = {"--cluster-enabled", "yes"}});
+    server.run({"CLUSTER", "ADDSLOTSRANGE", "0", "16383"});
+    auto const serves = [&] {
+        while (server.run({"CLUSTER", "INFO"}).find("cluster_state:ok") == std::string::npos)
+            std::this_thread::sleep_for(10ms);
+    };
+    serves();
+    expect_back_within_a_second(
+        server.tcp_url() + "?mode=cluster", [&] { server.stop(); },
+        [&] {
+            server.restart();
+            serves();
+        });
+}
+
+TEST(redis_return, a_client_of_sentinels_in_use_is_back_within_a_second_of_the_master) {
+    redis_sentinels group;
+    expect_back_within_a_second(
+        group.url(),
+        [&] {
+            group.server(1).kill(); // there is nobody to take over
+            group.server(0).kill();
+        },
+        [&] { group.server(0).restart(); });
+}
+
+TEST(redis_return, a_client_that_nobody_uses_does_not_knock_until_somebody_does) {
+    redis_server server;
+    asio::io_context io;
+    client redis(io, growing_pauses(server.url()));
+    run(io, [&]() -> asio::awaitable<void> {
+        co_await lose(redis, [&] { server.stop(); });
+        asio::steady_timer pause(io, 700ms); // the attempt that was asked for last is over
+        co_await pause.async_wait(asio::use_awaitable);
+        server.restart();
+        auto const before = redis.stats();
+        pause.expires_after(700ms);
+        co_await pause.async_wait(asio::use_awaitable);
+        EXPECT_EQ(redis.stats().connects, before.connects);
+        EXPECT_EQ(redis.stats().connect_failures, before.connect_failures);
+        bool asked = false;
+        co_await ask_until(redis, [&](error_code ec) { return std::exchange(asked, true) && !ec; });
+        EXPECT_EQ(redis.stats().connects, before.connects + 1);
+    });
+}
+
+TEST(redis_return, a_password_that_is_refused_is_not_sent_the_sooner_because_somebody_asks) {
+    redis_server server({.tcp = false, .password = "right", .arguments = {}});
+    asio::io_context io;
+    client redis(io, growing_pauses(server.url()));
+    run(io, [&]() -> asio::awaitable<void> {
+        co_await ask_until(redis, [](error_code ec) { return ec == kind::authentication; });
+        auto const before = redis.stats().connect_failures;
+        auto const until = boot_clock::now() + 700ms;
+        co_await ask_until(redis, [&](error_code) { return boot_clock::now() >= until; });
+        EXPECT_EQ(redis.stats().connect_failures, before);
+    });
+}
+
+TEST(redis_return, a_subscriber_is_back_within_a_second_of_its_server) {
+    redis_server server;
+    asio::io_context io;
+    redis::subscriber news(io, growing_pauses(server.url()));
+    struct : redis::listener {
+        void on_message(redis::message const&) noexcept override {}
+        void on_gap() noexcept override {}
+    } anybody;
+    auto const subscribed = news.subscribe("news", anybody);
+    auto const until = [&](std::function<bool()> const& holds) -> asio::awaitable<void> {
+        while (!holds())
+            co_await asio::post(io, asio::use_awaitable);
+    };
+    run(io, [&]() -> asio::awaitable<void> {
+        co_await until([&] { return news.connected(); });
+        server.stop();
+        co_await until([&] { return news.stats().connect_failures >= many_failures; });
+        server.restart();
+        auto const back_at = boot_clock::now();
+        co_await until([&] { return news.connected(); });
+        EXPECT_LT(boot_clock::now() - back_at, 1s);
+    });
+}
+
+} // namespace
+} // namespace weir::test
