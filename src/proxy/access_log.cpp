@@ -1,6 +1,6 @@
 #include "proxy/access_log.hpp"
 
-#include "proxy/text_writer.hpp"
+#include <weir/http/detail/text_writer.hpp>
 
 #include <array>
 #include <cerrno>

@@ -12,9 +12,13 @@
 #include <string_view>
 #include <thread>
 
+namespace weir::http::detail {
+class text_writer;
+}
+
 namespace weir::proxy {
 
-class text_writer;
+using http::detail::text_writer;
 
 /// The file that access logs go to, written by a thread of its own, so that a slow disk or reader stops no worker. What
 /// it cannot take in time, past 16 MiB, is dropped and counted in a line of its own.

@@ -44,7 +44,7 @@ awaitable<bool> admission::decide(exchange& x, http::client_address const& clien
     if (served && reserve(x))
         how.request_id = x.reservation;
     how.keep = x.keep;
-    auto const [ec] = co_await limiter_.async_check(std::span{x.charges}.first(n), how, x.decision, use_result);
+    auto const [ec] = co_await limiter_.async_check(std::span{x.charges}.first(n), how, x.decision, in_place);
     x.admission_time = boot_clock::now() - started;
     counts_.admission.observe(x.admission_time);
     if (ec) { // the configuration promises valid charges, and nobody cancels: refuse rather than let pass unseen

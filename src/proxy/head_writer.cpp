@@ -1,9 +1,9 @@
 #include "proxy/head_writer.hpp"
 
 #include "proxy/lock_hold.hpp"
-#include "proxy/text_writer.hpp"
 
 #include <boost/beast/core/string.hpp>
+#include <weir/http/detail/text_writer.hpp>
 
 #include <array>
 #include <charconv>
@@ -12,6 +12,7 @@ namespace weir::proxy {
 namespace {
 
 using beast_field = boost::beast::http::field;
+using http::detail::text_writer;
 using namespace std::string_view_literals;
 
 /// Fields of a request that are not passed on as they came.

@@ -48,8 +48,8 @@ struct quota_report {
 /// `Retry-After` stands in every refusal but one that no waiting can change, whatever the style: whole seconds rounded
 /// up, at least 1. Seconds in the other fields are rounded up too; the `t` (and `X-RateLimit-Reset`, also a number of
 /// seconds) of a rule that refused is never later than `Retry-After`, so that the two cannot contradict each other.
-/// Numbers above 999 999 999 999 999, the largest Integer of RFC 9651, are sent as that. Allocates only when `out` is
-/// full.
+/// Numbers above 999 999 999 999 999, the largest Integer of RFC 9651, are sent as that. Allocates only where `out` has
+/// no room for 256 bytes more, or for what is written.
 WEIR_DECL void append_rate_limit_fields(std::string& out, quota_report const& report, rate_limit_style style);
 
 } // namespace weir::http

@@ -3,15 +3,24 @@
 #include <weir/detail/sha256.hpp>
 #include <weir/key.hpp>
 
+#include <algorithm>
+#include <array>
+
 namespace weir {
 namespace detail {
 
 inline constexpr char hex_digits[] = "0123456789ABCDEF";
 
-constexpr bool is_key_byte(unsigned char c) noexcept {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '.' ||
-           c == '_' || c == '~' || c == '/';
-}
+/// Which bytes stand for themselves in a key.
+inline constexpr auto key_bytes = [] {
+    std::array<bool, 256> table{};
+    for (std::string_view const text : {"abcdefghijklmnopqrstuvwxyz", "ABCDEFGHIJKLMNOPQRSTUVWXYZ", "0123456789-._~/"})
+        for (unsigned char const c : text)
+            table[c] = true;
+    return table;
+}();
+
+inline bool is_key_byte(unsigned char c) noexcept { return key_bytes[c]; }
 
 inline void append_digest(std::string& out, std::string_view text) {
     auto const digest = sha256(text);
@@ -28,10 +37,15 @@ WEIR_DECL void append_key_part(std::string& out, key_part part) {
         out += '*';
         return;
     }
+    auto const text = part.text();
+    if (text.size() <= max_key_part && std::all_of(text.begin(), text.end(), detail::is_key_byte)) [[likely]] {
+        out += text;
+        return;
+    }
     auto const begin = out.size();
     // The prefix of a part that turns out too long: whole encoded bytes, and room for '=' and 32 digits.
     std::size_t prefix = begin;
-    for (unsigned char const c : part.text()) {
+    for (unsigned char const c : text) {
         if (detail::is_key_byte(c)) {
             out += static_cast<char>(c);
         } else {
@@ -44,7 +58,7 @@ WEIR_DECL void append_key_part(std::string& out, key_part part) {
         if (out.size() - begin > max_key_part) {
             out.resize(prefix);
             out += '=';
-            detail::append_digest(out, part.text());
+            detail::append_digest(out, text);
             return;
         }
     }

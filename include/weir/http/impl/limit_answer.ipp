@@ -3,28 +3,23 @@
 #include <weir/http/limit_answer.hpp>
 #include <weir/rate_limit/charge.hpp>
 
-#include <array>
+#include <boost/container/static_vector.hpp>
 
 namespace weir::http {
 
 WEIR_DECL void append_rate_limit_fields(std::string& out, decision const& made, rate_limit_style style) {
-    std::array<quota, max_rules_per_check> quotas;
-    std::size_t n = 0;
+    boost::container::static_vector<quota, max_rules_per_check> quotas;
     quota_report report;
     for (std::size_t i = 0; i < made.rules.size(); ++i) {
         auto const& one = made.rules[i];
         if (one.rule->shadow || !one.asked)
             continue;
         if (i == made.binding)
-            report.binding = n;
-        quotas[n++] = {one.rule->name,
-                       one.limit,
-                       one.window,
-                       one.remaining,
-                       one.allowed || one.retry_after == never ? one.reset_after : one.retry_after,
-                       one.allowed};
+            report.binding = quotas.size();
+        quotas.push_back({one.rule->name, one.limit, one.window, one.remaining,
+                          one.allowed || one.retry_after == never ? one.reset_after : one.retry_after, one.allowed});
     }
-    report.rules = std::span{quotas}.first(n);
+    report.rules = quotas;
     report.allowed = made.allowed;
     if (!report.allowed && made.retry_after != never)
         report.retry_after = made.retry_after;

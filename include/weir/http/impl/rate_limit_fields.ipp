@@ -1,19 +1,17 @@
 #pragma once
 
+#include <weir/http/detail/text_writer.hpp>
 #include <weir/http/rate_limit_fields.hpp>
 
 #include <algorithm>
-#include <array>
-#include <charconv>
 
 namespace weir::http {
 namespace detail {
 
-inline void append_integer(std::string& out, std::uint64_t value) {
+/// An Integer of RFC 9651 3.3.1.
+inline void add_integer(text_writer& out, std::uint64_t value) {
     constexpr std::uint64_t largest = 999'999'999'999'999;
-    std::array<char, 20> buffer;
-    auto const end = std::to_chars(buffer.begin(), buffer.end(), std::min(value, largest)).ptr;
-    out.append(buffer.data(), static_cast<std::size_t>(end - buffer.data()));
+    out.add_number(std::min(value, largest));
 }
 
 inline std::uint64_t whole_seconds(std::chrono::milliseconds time) noexcept {
@@ -21,19 +19,19 @@ inline std::uint64_t whole_seconds(std::chrono::milliseconds time) noexcept {
 }
 
 /// A String of RFC 9651 3.3.3.
-inline void append_quoted(std::string& out, std::string_view text) {
-    auto const plain = [](char byte) { return byte >= ' ' && byte <= '~' && byte != '"' && byte != '\\'; };
-    out += '"';
-    if (std::all_of(text.begin(), text.end(), plain)) {
-        out += text;
+inline void add_quoted(text_writer& out, std::string_view text) {
+    auto const stands_for_itself = [](char byte) { return byte >= ' ' && byte <= '~' && byte != '"' && byte != '\\'; };
+    out.add('"');
+    if (std::all_of(text.begin(), text.end(), stands_for_itself)) {
+        out.add(text);
     } else {
-        for (char byte : text) {
+        for (char const byte : text) {
             if (byte == '"' || byte == '\\')
-                out += '\\';
-            out += byte >= ' ' && byte <= '~' ? byte : '?';
+                out.add('\\');
+            out.add(byte >= ' ' && byte <= '~' ? byte : '?');
         }
     }
-    out += '"';
+    out.add('"');
 }
 
 inline std::uint64_t retry_seconds(quota_report const& report) noexcept {
@@ -50,58 +48,49 @@ inline std::optional<std::uint64_t> reset_seconds(quota_report const& report, qu
     return std::min(reset, retry_seconds(report));
 }
 
-inline void append_draft11(std::string& out, quota_report const& report) {
+inline void add_draft11(text_writer& out, quota_report const& report) {
     std::string_view separator = "RateLimit-Policy: ";
     for (auto const& rule : report.rules) {
-        out += separator;
-        append_quoted(out, rule.name);
-        out += std::string_view{";q="};
-        append_integer(out, rule.limit);
-        out += std::string_view{";w="};
-        append_integer(out, whole_seconds(rule.window));
+        out.add(separator);
+        add_quoted(out, rule.name);
+        add_integer(out.add(";q="), rule.limit);
+        add_integer(out.add(";w="), whole_seconds(rule.window));
         separator = ", ";
     }
     separator = "\r\nRateLimit: ";
     for (auto const& rule : report.rules) {
-        out += separator;
-        append_quoted(out, rule.name);
-        out += std::string_view{";r="};
-        append_integer(out, rule.remaining);
-        if (auto const reset = reset_seconds(report, rule)) {
-            out += std::string_view{";t="};
-            append_integer(out, *reset);
-        }
+        out.add(separator);
+        add_quoted(out, rule.name);
+        add_integer(out.add(";r="), rule.remaining);
+        if (auto const reset = reset_seconds(report, rule))
+            add_integer(out.add(";t="), *reset);
         separator = ", ";
     }
-    out += std::string_view{"\r\n"};
+    out.add("\r\n");
 }
 
-inline void append_legacy(std::string& out, quota_report const& report) {
+inline void add_legacy(text_writer& out, quota_report const& report) {
     auto const& rule = report.rules[std::min(report.binding, report.rules.size() - 1)];
-    out += std::string_view{"X-RateLimit-Limit: "};
-    append_integer(out, rule.limit);
-    out += std::string_view{"\r\nX-RateLimit-Remaining: "};
-    append_integer(out, rule.remaining);
-    if (auto const reset = reset_seconds(report, rule)) {
-        out += std::string_view{"\r\nX-RateLimit-Reset: "};
-        append_integer(out, *reset);
-    }
-    out += std::string_view{"\r\n"};
+    add_integer(out.add("X-RateLimit-Limit: "), rule.limit);
+    add_integer(out.add("\r\nX-RateLimit-Remaining: "), rule.remaining);
+    if (auto const reset = reset_seconds(report, rule))
+        add_integer(out.add("\r\nX-RateLimit-Reset: "), *reset);
+    out.add("\r\n");
 }
 
 } // namespace detail
 
 WEIR_DECL void append_rate_limit_fields(std::string& out, quota_report const& report, rate_limit_style style) {
+    detail::text_writer lines(out, 256);
     if (!report.rules.empty()) {
         if (style == rate_limit_style::draft11 || style == rate_limit_style::both)
-            detail::append_draft11(out, report);
+            detail::add_draft11(lines, report);
         if (style == rate_limit_style::legacy || style == rate_limit_style::both)
-            detail::append_legacy(out, report);
+            detail::add_legacy(lines, report);
     }
     if (!report.allowed && report.retry_after) {
-        out += std::string_view{"Retry-After: "};
-        detail::append_integer(out, detail::retry_seconds(report));
-        out += std::string_view{"\r\n"};
+        detail::add_integer(lines.add("Retry-After: "), detail::retry_seconds(report));
+        lines.add("\r\n");
     }
 }
 

@@ -160,9 +160,8 @@ WEIR_DECL error_code check_request::add(charge const& c, std::string_view key_pr
 
 WEIR_DECL bool check_request::repeats(std::size_t index) const noexcept {
     auto const& last = items_[index];
-    auto const id = rule_id(*last.rule);
     return std::any_of(items_.begin(), items_.begin() + static_cast<std::ptrdiff_t>(index), [&](item const& other) {
-        return !other.listed && other.key == last.key && rule_id(*other.rule) == id;
+        return !other.listed && other.key == last.key && rule_id(*other.rule) == rule_id(*last.rule);
     });
 }
 

@@ -125,6 +125,8 @@ WEIR_DECL void limiter_state::give_back(std::chrono::microseconds ended_by) {
 
 WEIR_DECL bool limiter_state::refuse_as_before(check_request const& request, std::chrono::microseconds now,
                                                decision& out) {
+    if (refusals_.size() == 0)
+        return false;
     auto const items = request.items();
     auto const known = [&](check_request::item const& one) {
         if (one.listed || one.rule->shadow || one.cost > one.terms.burst) // the last will never pass, which is not over

@@ -9,7 +9,7 @@
 #include <string>
 #include <string_view>
 
-namespace weir::proxy {
+namespace weir::http::detail {
 
 /// Appends to a string: heads and log lines are many short pieces, each of which costs a copy and nothing else here.
 /// The string is to be looked at when the writer has gone. Throws std::bad_alloc and std::length_error as the string
@@ -88,4 +88,4 @@ private:
     char* end_ = nullptr;
 };
 
-} // namespace weir::proxy
+} // namespace weir::http::detail
