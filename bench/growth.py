@@ -54,7 +54,7 @@ def keys(args):
         name = lambda i: b"rate:%08d:e" % i
         before = used_memory(server)
         fill(server, lambda i: encode("EVALSHA", check, 32, *(name(32 * i + j) for j in range(32)),
-                                      COUNTERS + bytes(range(2, 33))), count // 32)
+                                      scripts.one_a_key(COUNTERS, 32)), count // 32)
         a_key = (used_memory(server) - before) / (count // 32 * 32)
         cost = least(server, lambda i: encode("EVALSHA", check, 1, name(i), COUNTERS), args.rounds, 20_000, count)
         rows.append([f"{count:,}", cost, f"{a_key:.0f}"])
@@ -82,7 +82,7 @@ def calls(args):
     def batch(n):
         def make(i):
             names = (b"rate:b%06d:e" % ((i * n + j) % 32_000) for j in range(n))
-            return encode("EVALSHA", check, n, *names, COUNTERS + bytes(range(2, n + 1)))
+            return encode("EVALSHA", check, n, *names, scripts.one_a_key(COUNTERS, n))
         return make
     show("decisions a call", [[n, least(server, batch(n), args.rounds, 16_000 // n // 32 * 32, 32_000) / n]
                               for n in (1, 2, 4, 8, 16, 32)])

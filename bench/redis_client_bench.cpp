@@ -1,12 +1,14 @@
-// Our client against a raw hiredis loop that pipelines by hand, on one unix socket, one script: how many operations a
-// second, and how much client CPU each. Rounds are interleaved, client and server keep to a core each, figures are
-// medians, and only the ratios mean anything.
+// Our client against a raw hiredis loop that pipelines by hand and blocks in read(), on one unix socket, one script:
+// how many operations a second, and how much client CPU each. Beside them the least that any event loop does: send,
+// wait, receive, and nothing else, not even a look at the replies. Rounds are interleaved, client and server keep to a
+// core each, figures are medians, and only the ratios mean anything.
 #include <weir/weir.hpp>
 
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/use_awaitable.hpp>
 
 #include <algorithm>
+#include <array>
 #include <cstdio>
 #include <ctime>
 #include <functional>
@@ -14,6 +16,10 @@
 #include <memory>
 #include <sched.h>
 #include <stdexcept>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
 #include <vector>
 
 namespace {
@@ -73,6 +79,57 @@ public:
 
 private:
     std::unique_ptr<redisContext, decltype(&::redisFree)> context_;
+};
+
+// The system calls of an event loop, and only they.
+class bare_event_loop {
+public:
+    explicit bare_event_loop(std::string const& path) {
+        sockaddr_un to{};
+        to.sun_family = AF_UNIX;
+        path.copy(to.sun_path, sizeof to.sun_path - 1);
+        socket_ = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        poll_ = ::epoll_create1(EPOLL_CLOEXEC);
+        epoll_event readable{};
+        readable.events = EPOLLIN;
+        if (::connect(socket_, reinterpret_cast<sockaddr const*>(&to), sizeof to) != 0 ||
+            ::epoll_ctl(poll_, EPOLL_CTL_ADD, socket_, &readable) != 0)
+            throw std::runtime_error("cannot connect to " + path);
+    }
+    ~bare_event_loop() {
+        ::close(poll_);
+        ::close(socket_);
+    }
+    bare_event_loop(bare_event_loop const&) = delete;
+    bare_event_loop& operator=(bare_event_loop const&) = delete;
+
+    void run(int operations, int depth) {
+        redis::command what;
+        what.evalsha(increment(), 1, 0).arg("counter");
+        std::string batch;
+        for (int i = 0; i < depth; ++i)
+            batch += what.payload();
+        for (int done = 0; done < operations; done += depth) {
+            if (::send(socket_, batch.data(), batch.size(), MSG_NOSIGNAL) != static_cast<ssize_t>(batch.size()))
+                throw std::runtime_error("the socket does not take a batch");
+            for (std::ptrdiff_t left = depth; left > 0;)
+                left -= receive();
+        }
+    }
+
+private:
+    // How many replies came: each is a line.
+    std::ptrdiff_t receive() {
+        epoll_event event{};
+        ::epoll_wait(poll_, &event, 1, -1);
+        auto const size = ::recv(socket_, replies_.data(), replies_.size(), MSG_DONTWAIT);
+        if (size <= 0)
+            throw std::runtime_error("the server went away");
+        return std::count(replies_.begin(), replies_.begin() + size, '\n');
+    }
+
+    int socket_ = -1, poll_ = -1;
+    std::array<char, 65536> replies_{};
 };
 
 class weir_loop {
@@ -165,23 +222,26 @@ double median(std::vector<double> values) {
     return values[rounds / 2];
 }
 
-void compare(hiredis_loop& raw, weir_loop& ours, int depth) {
+void compare(hiredis_loop& raw, bare_event_loop& bare, weir_loop& ours, int depth) {
     auto const operations = depth == 1 ? 1'000 : 20'000;
     std::vector<double> raw_rate, raw_cpu;
-    std::vector<double> rate[2], cpu[2];
+    std::vector<double> rate[3], cpu[3];
     for (int round = 0; round < rounds; ++round) {
         auto const base = measure(operations, [&] { raw.run(operations, depth); });
-        figures const mine[] = {measure(operations, [&] { ours.with_callbacks(operations, depth); }),
-                                measure(operations, [&] { ours.with_coroutines(operations, depth); })};
+        figures const others[] = {measure(operations, [&] { bare.run(operations, depth); }),
+                                  measure(operations, [&] { ours.with_callbacks(operations, depth); }),
+                                  measure(operations, [&] { ours.with_coroutines(operations, depth); })};
         raw_rate.push_back(base.per_second);
         raw_cpu.push_back(base.cpu_microseconds);
-        for (int i = 0; i < 2; ++i) {
-            rate[i].push_back(mine[i].per_second / base.per_second);
-            cpu[i].push_back(mine[i].cpu_microseconds / base.cpu_microseconds);
+        for (int i = 0; i < 3; ++i) {
+            rate[i].push_back(others[i].per_second / base.per_second);
+            cpu[i].push_back(others[i].cpu_microseconds / base.cpu_microseconds);
         }
     }
-    std::printf("%5d | %9.0f %6.2f us | %8.2f %8.2f | %8.2f %8.2f\n", depth, median(raw_rate), median(raw_cpu),
-                median(rate[0]), median(cpu[0]), median(rate[1]), median(cpu[1]));
+    std::printf("%5d | %9.0f %6.2f us", depth, median(raw_rate), median(raw_cpu));
+    for (int i = 0; i < 3; ++i)
+        std::printf(" | %8.2f %8.2f", median(rate[i]), median(cpu[i]));
+    std::printf("\n");
 }
 
 } // namespace
@@ -192,12 +252,13 @@ int main() {
         keep_apart(server.pid());
         error_code ec;
         hiredis_loop raw(redis::parse_url(server.url(), ec).path);
+        bare_event_loop bare(redis::parse_url(server.url(), ec).path);
         weir_loop ours(server.url());
         std::printf("EVALSHA over a unix socket; medians of %d interleaved rounds; ratios to hiredis\n", rounds);
-        std::printf("      |      raw hiredis     |    callbacks      |    coroutines\n");
-        std::printf("depth |     ops/s    CPU/op |    ops/s      CPU |    ops/s      CPU\n");
+        std::printf("      |      raw hiredis    |  event loop alone |     callbacks     |    coroutines\n");
+        std::printf("depth |     ops/s    CPU/op |    ops/s      CPU |    ops/s      CPU |    ops/s      CPU\n");
         for (int depth : {1, 16, 128})
-            compare(raw, ours, depth);
+            compare(raw, bare, ours, depth);
         return 0;
     } catch (std::exception const& e) {
         std::fprintf(stderr, "%s\n", e.what());

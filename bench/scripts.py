@@ -93,6 +93,11 @@ def pack(kind, limit, window, unit, rate, cost, identity, key):
     return b"".join(value.to_bytes(size, "big") for size, value in fields)
 
 
+def one_a_key(rule, keys):
+    """The argument of a call that decides by one rule for each of its keys, as check_batch::encode writes it."""
+    return rule + bytes(range(2, keys + 1))
+
+
 def cases(server):
     """name -> (command for the number of a key, number of keys, budget or None)"""
     check = server.load(source("rate_check.lua"))
@@ -106,7 +111,7 @@ def cases(server):
         """32 decisions on as many keys in one call."""
         def make(i):
             keys = [b"rate:%s%08d:e" % (prefix, (i * 32 + j) % 100_000) for j in range(32)]
-            return encode("EVALSHA", check, 32, *keys, rule + bytes(range(2, 33)))
+            return encode("EVALSHA", check, 32, *keys, one_a_key(rule, 32))
         return make
 
     def hot_batch(prefix, rule):

@@ -32,6 +32,8 @@ WEIR_DECL std::uint8_t check_batch::number_of(std::string_view key) {
 /// Requests of one rule that follow each other and are alike but for their key become one argument: the first of them,
 /// and the numbers of the others' keys.
 WEIR_DECL void check_batch::encode(redis::command& out, redis::script const& code) {
+    // By its length such an argument is told from one of several rules.
+    static_assert(max_requests <= detail::packed_rule_size);
     std::array<char, max_numbers / 3 * detail::packed_rule_size> packed; // a rule takes three numbers of the reply
     std::array<std::size_t, max_requests> ends;
     std::size_t arguments = 0;
