@@ -5,9 +5,6 @@
 #include <boost/beast/core/string.hpp>
 #include <weir/http/detail/text_writer.hpp>
 
-#include <array>
-#include <charconv>
-
 namespace weir::proxy {
 namespace {
 
@@ -110,9 +107,8 @@ void append_status(text_writer& out, http::response_head const& response) {
 } // namespace
 
 void append_number(std::string& out, std::uint64_t value) {
-    std::array<char, 20> text{};
-    auto const end = std::to_chars(text.data(), text.data() + text.size(), value).ptr;
-    out.append(text.data(), static_cast<std::size_t>(end - text.data()));
+    constexpr std::size_t longest = 20;
+    text_writer(out, longest).add_number(value);
 }
 
 void choose_request_id(http::request_head const& request, id_source& ids, std::string& out) {
