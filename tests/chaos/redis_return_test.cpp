@@ -5,6 +5,7 @@
 #include <weir/redis/subscriber.hpp>
 
 #include <functional>
+#include <string>
 #include <thread>
 #include <utility>
 
@@ -64,7 +65,9 @@ TEST(redis_return, a_client_in_use_is_back_within_a_second_of_its_server) {
 }
 
 TEST(redis_return, a_client_of_a_cluster_in_use_is_back_within_a_second_of_its_nodes) {
-    redis_server server({.tcp = true, .password = {}, .arguments = {"--cluster-enabled", "yes"}});
+    redis_server server({.tcp = true,
+                         .password = {},
+                         .arguments = {"--cluster-enabled", "yes", "--cluster-port", std::to_string(free_port())}});
     server.run({"CLUSTER", "ADDSLOTSRANGE", "0", "16383"});
     auto const serves = [&] {
         while (server.run({"CLUSTER", "INFO"}).find("cluster_state:ok") == std::string::npos)

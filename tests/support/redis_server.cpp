@@ -5,7 +5,9 @@
 #include <csignal>
 #include <cstdlib>
 #include <filesystem>
+#include <fstream>
 #include <netinet/in.h>
+#include <random>
 #include <stdexcept>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -25,20 +27,43 @@ temporary_directory::~temporary_directory() {
     std::filesystem::remove_all(path_, ignored);
 }
 
-std::uint16_t free_port() {
+namespace {
+
+/// Binds a socket to the port, or with 0 to one that the system chooses, and lets it go; 0 where that cannot be had.
+std::uint16_t try_port(std::uint16_t port) {
     sockaddr_in name{};
     name.sin_family = AF_INET;
+    name.sin_port = htons(port);
     name.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     socklen_t size = sizeof name;
     auto const fd = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     auto* const generic = reinterpret_cast<sockaddr*>(&name);
     auto const ok = fd >= 0 && ::bind(fd, generic, size) == 0 && ::getsockname(fd, generic, &size) == 0;
-    auto const why = errno;
     if (fd >= 0)
         ::close(fd);
-    if (!ok)
-        throw std::system_error(why, std::system_category(), "bind to port 0");
-    return ntohs(name.sin_port);
+    return ok ? ntohs(name.sin_port) : std::uint16_t{0};
+}
+
+/// The first of those that the system gives to whoever connects or binds to no port in particular.
+int first_port_of_the_system() {
+    int first = 0;
+    std::ifstream("/proc/sys/net/ipv4/ip_local_port_range") >> first;
+    return first;
+}
+
+} // namespace
+
+// Not one of the system's own choice: that may be given to any outgoing connection before the server listens.
+std::uint16_t free_port() {
+    constexpr int lowest = 10'000;
+    thread_local std::mt19937 random{std::random_device{}()};
+    auto const end = first_port_of_the_system();
+    for (int attempt = 0; attempt < 100; ++attempt) {
+        auto const wish = end > lowest ? std::uniform_int_distribution<int>{lowest, end - 1}(random) : 0;
+        if (auto const port = try_port(static_cast<std::uint16_t>(wish)))
+            return port;
+    }
+    throw std::runtime_error("no port of 127.0.0.1 is free");
 }
 
 redis_server::redis_server(options how)
