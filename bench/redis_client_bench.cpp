@@ -1,6 +1,6 @@
 // Our client against a raw hiredis loop that pipelines by hand and blocks in read(), on one unix socket, one script:
 // how many operations a second, and how much client CPU each. Beside them the least that any event loop does: send,
-// wait, receive, and nothing else, not even a look at the replies. Rounds are interleaved, client and server keep to a
+// wait, receive, and nothing else but counting the replies. Rounds are interleaved, client and server keep to a
 // core each, figures are medians, and only the ratios mean anything.
 #include <weir/weir.hpp>
 
@@ -18,7 +18,6 @@
 #include <stdexcept>
 #include <sys/epoll.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 #include <vector>
 
@@ -52,13 +51,20 @@ figures measure(int operations, std::function<void()> const& body) {
             (seconds(CLOCK_THREAD_CPUTIME_ID) - cpu) / operations * 1e6};
 }
 
+using hiredis_connection = std::unique_ptr<redisContext, decltype(&::redisFree)>;
+
+hiredis_connection connect(std::string const& path) {
+    hiredis_connection made(::redisConnectUnix(path.c_str()), &::redisFree);
+    if (!made || made->err)
+        throw std::runtime_error("hiredis does not connect to " + path);
+    return made;
+}
+
 // `depth` commands in one write, then `depth` replies, and so on.
 class hiredis_loop {
 public:
     explicit hiredis_loop(std::string const& path)
-        : context_(::redisConnectUnix(path.c_str()), &::redisFree) {
-        if (!context_ || context_->err)
-            throw std::runtime_error("hiredis does not connect to " + path);
+        : context_(connect(path)) {
         ::freeReplyObject(::redisCommand(context_.get(), "SCRIPT LOAD %s", increment().source().c_str()));
     }
 
@@ -78,28 +84,21 @@ public:
     }
 
 private:
-    std::unique_ptr<redisContext, decltype(&::redisFree)> context_;
+    hiredis_connection context_;
 };
 
 // The system calls of an event loop, and only they.
 class bare_event_loop {
 public:
-    explicit bare_event_loop(std::string const& path) {
-        sockaddr_un to{};
-        to.sun_family = AF_UNIX;
-        path.copy(to.sun_path, sizeof to.sun_path - 1);
-        socket_ = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-        poll_ = ::epoll_create1(EPOLL_CLOEXEC);
+    explicit bare_event_loop(std::string const& path)
+        : context_(connect(path))
+        , poll_(::epoll_create1(EPOLL_CLOEXEC)) {
         epoll_event readable{};
         readable.events = EPOLLIN;
-        if (::connect(socket_, reinterpret_cast<sockaddr const*>(&to), sizeof to) != 0 ||
-            ::epoll_ctl(poll_, EPOLL_CTL_ADD, socket_, &readable) != 0)
-            throw std::runtime_error("cannot connect to " + path);
+        if (::epoll_ctl(poll_, EPOLL_CTL_ADD, context_->fd, &readable) != 0)
+            throw std::runtime_error("epoll does not take a socket");
     }
-    ~bare_event_loop() {
-        ::close(poll_);
-        ::close(socket_);
-    }
+    ~bare_event_loop() { ::close(poll_); }
     bare_event_loop(bare_event_loop const&) = delete;
     bare_event_loop& operator=(bare_event_loop const&) = delete;
 
@@ -110,7 +109,7 @@ public:
         for (int i = 0; i < depth; ++i)
             batch += what.payload();
         for (int done = 0; done < operations; done += depth) {
-            if (::send(socket_, batch.data(), batch.size(), MSG_NOSIGNAL) != static_cast<ssize_t>(batch.size()))
+            if (::send(context_->fd, batch.data(), batch.size(), MSG_NOSIGNAL) != static_cast<ssize_t>(batch.size()))
                 throw std::runtime_error("the socket does not take a batch");
             for (std::ptrdiff_t left = depth; left > 0;)
                 left -= receive();
@@ -122,13 +121,14 @@ private:
     std::ptrdiff_t receive() {
         epoll_event event{};
         ::epoll_wait(poll_, &event, 1, -1);
-        auto const size = ::recv(socket_, replies_.data(), replies_.size(), MSG_DONTWAIT);
+        auto const size = ::recv(context_->fd, replies_.data(), replies_.size(), MSG_DONTWAIT);
         if (size <= 0)
             throw std::runtime_error("the server went away");
         return std::count(replies_.begin(), replies_.begin() + size, '\n');
     }
 
-    int socket_ = -1, poll_ = -1;
+    hiredis_connection context_;
+    int const poll_;
     std::array<char, 65536> replies_{};
 };
 

@@ -1,3 +1,4 @@
+#include "support/redis_cluster.hpp"
 #include "support/redis_fixture.hpp"
 #include "support/redis_sentinels.hpp"
 
@@ -6,7 +7,6 @@
 
 #include <functional>
 #include <string>
-#include <thread>
 #include <utility>
 
 namespace weir::test {
@@ -36,7 +36,7 @@ asio::awaitable<void> ask_until(client& redis, std::function<bool(error_code)> e
     }
 }
 
-// Asks until a connection is made, takes the server away until attempts are hours apart, and brings it back.
+// Asks until a connection is made, and takes the server away until attempts are hours apart.
 asio::awaitable<void> lose(client& redis, std::function<void()> const& stop) {
     co_await ask_until(redis, [&](error_code ec) { return !ec && redis.connected(); });
     stop();
@@ -58,6 +58,32 @@ void expect_back_within_a_second(std::string const& url, std::function<void()> c
     });
 }
 
+void expect_quiet_until_asked(std::string const& url, std::function<void()> const& stop,
+                              std::function<void()> const& restart) {
+    asio::io_context io;
+    client redis(io, growing_pauses(url));
+    run(io, [&]() -> asio::awaitable<void> {
+        co_await lose(redis, stop);
+        asio::steady_timer pause(io, 700ms); // the attempt that was asked for last is over
+        co_await pause.async_wait(asio::use_awaitable);
+        restart();
+        auto const before = redis.stats();
+        pause.expires_after(700ms); // longer than it would take were it asked for is what it is about
+        co_await pause.async_wait(asio::use_awaitable);
+        EXPECT_EQ(redis.stats().connects, before.connects);
+        EXPECT_EQ(redis.stats().connect_failures, before.connect_failures);
+        bool asked = false;
+        co_await ask_until(redis, [&](error_code ec) { return std::exchange(asked, true) && !ec; });
+        EXPECT_GT(redis.stats().connects, before.connects);
+    });
+}
+
+// There is nobody to take over.
+void kill_all(redis_sentinels& group) {
+    group.server(1).kill();
+    group.server(0).kill();
+}
+
 TEST(redis_return, a_client_in_use_is_back_within_a_second_of_its_server) {
     redis_server server;
     expect_back_within_a_second(
@@ -65,52 +91,31 @@ TEST(redis_return, a_client_in_use_is_back_within_a_second_of_its_server) {
 }
 
 TEST(redis_return, a_client_of_a_cluster_in_use_is_back_within_a_second_of_its_nodes) {
-    redis_server server({.tcp = true,
-                         .password = {},
-                         .arguments = {"--cluster-enabled", "yes", "--cluster-port", std::to_string(free_port())}});
-    server.run({"CLUSTER", "ADDSLOTSRANGE", "0", "16383"});
-    auto const serves = [&] {
-        while (server.run({"CLUSTER", "INFO"}).find("cluster_state:ok") == std::string::npos)
-            std::this_thread::sleep_for(10ms);
-    };
-    serves();
+    redis_cluster all({.masters = 1}); // without other masters its replica cannot take over
     expect_back_within_a_second(
-        server.tcp_url() + "?mode=cluster", [&] { server.stop(); },
+        all.url() + "?mode=cluster", [&] { all.node(0).stop(); },
         [&] {
-            server.restart();
-            serves();
+            all.node(0).restart();
+            all.wait_until_agreed();
         });
 }
 
 TEST(redis_return, a_client_of_sentinels_in_use_is_back_within_a_second_of_the_master) {
     redis_sentinels group;
     expect_back_within_a_second(
-        group.url(),
-        [&] {
-            group.server(1).kill(); // there is nobody to take over
-            group.server(0).kill();
-        },
-        [&] { group.server(0).restart(); });
+        group.url(), [&] { kill_all(group); }, [&] { group.server(0).restart(); });
 }
 
 TEST(redis_return, a_client_that_nobody_uses_does_not_knock_until_somebody_does) {
     redis_server server;
-    asio::io_context io;
-    client redis(io, growing_pauses(server.url()));
-    run(io, [&]() -> asio::awaitable<void> {
-        co_await lose(redis, [&] { server.stop(); });
-        asio::steady_timer pause(io, 700ms); // the attempt that was asked for last is over
-        co_await pause.async_wait(asio::use_awaitable);
-        server.restart();
-        auto const before = redis.stats();
-        pause.expires_after(700ms);
-        co_await pause.async_wait(asio::use_awaitable);
-        EXPECT_EQ(redis.stats().connects, before.connects);
-        EXPECT_EQ(redis.stats().connect_failures, before.connect_failures);
-        bool asked = false;
-        co_await ask_until(redis, [&](error_code ec) { return std::exchange(asked, true) && !ec; });
-        EXPECT_EQ(redis.stats().connects, before.connects + 1);
-    });
+    expect_quiet_until_asked(
+        server.url(), [&] { server.stop(); }, [&] { server.restart(); });
+}
+
+TEST(redis_return, a_client_of_sentinels_that_nobody_uses_does_not_knock_until_somebody_does) {
+    redis_sentinels group;
+    expect_quiet_until_asked(
+        group.url(), [&] { kill_all(group); }, [&] { group.server(0).restart(); });
 }
 
 TEST(redis_return, a_password_that_is_refused_is_not_sent_the_sooner_because_somebody_asks) {
@@ -126,28 +131,22 @@ TEST(redis_return, a_password_that_is_refused_is_not_sent_the_sooner_because_som
     });
 }
 
-TEST(redis_return, a_subscriber_is_back_within_a_second_of_its_server) {
-    redis_server server;
-    asio::io_context io;
+using redis_return_of_a_subscriber = redis_test;
+
+TEST_F(redis_return_of_a_subscriber, is_within_a_second_of_its_server) {
     redis::subscriber news(io, growing_pauses(server.url()));
     struct : redis::listener {
         void on_message(redis::message const&) noexcept override {}
         void on_gap() noexcept override {}
     } anybody;
     auto const subscribed = news.subscribe("news", anybody);
-    auto const until = [&](std::function<bool()> const& holds) -> asio::awaitable<void> {
-        while (!holds())
-            co_await asio::post(io, asio::use_awaitable);
-    };
-    run(io, [&]() -> asio::awaitable<void> {
-        co_await until([&] { return news.connected(); });
-        server.stop();
-        co_await until([&] { return news.stats().connect_failures >= many_failures; });
-        server.restart();
-        auto const back_at = boot_clock::now();
-        co_await until([&] { return news.connected(); });
-        EXPECT_LT(boot_clock::now() - back_at, 1s);
-    });
+    until([&] { return news.connected(); }, "connected");
+    server.stop();
+    until([&] { return news.stats().connect_failures >= many_failures; }, "attempts that failed");
+    server.restart();
+    auto const back_at = boot_clock::now();
+    until([&] { return news.connected(); }, "connected again");
+    EXPECT_LT(boot_clock::now() - back_at, 1s);
 }
 
 } // namespace

@@ -1,26 +1,18 @@
 #pragma once
 
 #include <weir/detail/sha256.hpp>
+#include <weir/http/detail/bytes.hpp>
 #include <weir/key.hpp>
 
 #include <algorithm>
-#include <array>
 
 namespace weir {
 namespace detail {
 
 inline constexpr char hex_digits[] = "0123456789ABCDEF";
 
-/// Which bytes stand for themselves in a key.
-inline constexpr auto key_bytes = [] {
-    std::array<bool, 256> table{};
-    for (std::string_view const text : {"abcdefghijklmnopqrstuvwxyz", "ABCDEFGHIJKLMNOPQRSTUVWXYZ", "0123456789-._~/"})
-        for (unsigned char const c : text)
-            table[c] = true;
-    return table;
-}();
-
-inline bool is_key_byte(unsigned char c) noexcept { return key_bytes[c]; }
+/// Whether it stands for itself in a key.
+constexpr bool is_key_byte(char c) noexcept { return http::detail::is(c, http::detail::unreserved_byte) || c == '/'; }
 
 inline void append_digest(std::string& out, std::string_view text) {
     auto const digest = sha256(text);
@@ -45,13 +37,14 @@ WEIR_DECL void append_key_part(std::string& out, key_part part) {
     auto const begin = out.size();
     // The prefix of a part that turns out too long: whole encoded bytes, and room for '=' and 32 digits.
     std::size_t prefix = begin;
-    for (unsigned char const c : text) {
+    for (char const c : text) {
         if (detail::is_key_byte(c)) {
-            out += static_cast<char>(c);
+            out += c;
         } else {
+            auto const byte = static_cast<unsigned char>(c);
             out += '%';
-            out += detail::hex_digits[c >> 4];
-            out += detail::hex_digits[c & 15];
+            out += detail::hex_digits[byte >> 4];
+            out += detail::hex_digits[byte & 15];
         }
         if (out.size() - begin <= max_key_part - 33)
             prefix = out.size();

@@ -120,9 +120,11 @@ WEIR_DECL client_statistics cluster::stats() const {
 
 WEIR_DECL void cluster::route(operation& what, clock::time_point now) {
     what.holder = nullptr;
-    if (!loaded_)
+    if (!loaded_) {
         hurry(now);
-    if (!loaded_ || closed() || !what.command->complete())
+        return park(what, now);
+    }
+    if (closed() || !what.command->complete())
         return park(what, now);
     if (!what.command->has_slot()) {
         auto const any = any_open_node();

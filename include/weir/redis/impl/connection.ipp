@@ -70,8 +70,7 @@ WEIR_DECL void connection::shut() {
 // ---- operations
 
 WEIR_DECL void connection::route(operation& what, clock::time_point now) {
-    if (state_ == state::waiting)
-        hurry(now);
+    hurry(now);
     pipeline_.submit(what, now);
     schedule();
 }

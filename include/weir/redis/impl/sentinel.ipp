@@ -108,9 +108,10 @@ WEIR_DECL client_statistics sentinel::stats() const {
 
 WEIR_DECL void sentinel::route(operation& what, clock::time_point now) {
     if (confirmed_)
-        send(what, *master_, now);
-    else
-        park(what, now);
+        return send(what, *master_, now);
+    if (master_)
+        master_->hurry(now);
+    park(what, now);
 }
 
 WEIR_DECL void sentinel::on_redirect(connection& from, operation& what, errc why, std::string_view) {
@@ -239,8 +240,6 @@ WEIR_DECL void sentinel::follow(place where) {
     if (master_ && where == master_at_) {
         if (!confirmed_ && master_->is_open())
             put(*master_, topic::role, command("ROLE"));
-        else if (!confirmed_)
-            master_->hurry(clock::now());
         return;
     }
     leave_master();
