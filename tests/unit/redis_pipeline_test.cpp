@@ -411,16 +411,27 @@ TEST_F(redis_pipeline, busy_and_loading_are_tried_again_after_a_while) {
     write();
     feed("-LOADING Redis is loading the dataset in memory\r\n-BUSY Redis is busy running a script.\r\n", at(1ms));
     EXPECT_PENDING(patient);
-    EXPECT_EQ(write(), "") << "not at once";
-    EXPECT_EQ(under_test.next_deadline(), at(3ms));
-    under_test.expire(at(3ms));
     EXPECT_DONE(hasty, errc::busy);
+    EXPECT_EQ(write(), "") << "not at once";
     EXPECT_EQ(under_test.next_deadline(), at(6ms));
     under_test.expire(at(6ms));
     EXPECT_EQ(write(), wire(command("GET", "a")));
     feed("$1\r\nv\r\n");
     EXPECT_DONE(patient, error_code{});
     EXPECT_FALSE(under_test.next_deadline());
+}
+
+TEST_F(redis_pipeline, a_refusal_is_not_tried_again_so_late_that_its_outcome_may_stay_unknown) {
+    open();
+    auto& caller = submit(command("INCR", "a"), 80ms);
+    write();
+    feed("-BUSY Redis is busy running a script.\r\n", at(65ms));
+    under_test.expire(at(70ms));
+    EXPECT_EQ(write(), wire(command("INCR", "a"))) << "an eighth of its time is left";
+    feed("-BUSY Redis is busy running a script.\r\n", at(71ms));
+    EXPECT_DONE(caller, errc::busy);
+    EXPECT_EQ(caller.text.error_text(), "BUSY Redis is busy running a script.");
+    EXPECT_EQ(write(), "");
 }
 
 TEST_F(redis_pipeline, what_is_to_go_later_is_written_no_sooner_and_expires_all_the_same) {

@@ -162,7 +162,7 @@ private:
     WEIR_DECL void refused(operation& what, time_point now);
     WEIR_DECL bool sent_elsewhere(operation& what, errc code, time_point now);
     WEIR_DECL bool heal(operation& what, errc& code);
-    WEIR_DECL void retry_later(operation& what, errc code, time_point now);
+    WEIR_DECL bool retry_later(operation& what, errc code, time_point now);
     WEIR_DECL void delay(operation& what, time_point until);
     WEIR_DECL script_state& state_of(script const& code);
 

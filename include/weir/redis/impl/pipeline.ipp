@@ -9,6 +9,8 @@ namespace detail {
 
 // How long an operation waits after BUSY or LOADING: a tenth of the default deadline.
 inline constexpr std::chrono::milliseconds refusal_delay{5};
+// The part of an operation's time that has to be left for another attempt.
+inline constexpr int last_attempt_part = 8;
 inline constexpr unsigned resend_cost = 5;
 inline constexpr unsigned max_retry_budget = 500;
 
@@ -383,8 +385,8 @@ WEIR_DECL void pipeline::refused(operation& what, time_point now) {
     if (!what.internal) {
         if (code == errc::no_script && heal(what, code))
             return;
-        if (code == errc::busy || code == errc::loading)
-            return retry_later(what, code, now);
+        if ((code == errc::busy || code == errc::loading) && retry_later(what, code, now))
+            return;
         if (redirector_ && sent_elsewhere(what, code, now))
             return;
     }
@@ -395,21 +397,24 @@ WEIR_DECL void pipeline::refused(operation& what, time_point now) {
 
 WEIR_DECL bool pipeline::sent_elsewhere(operation& what, errc code, time_point now) {
     auto const& text = parser_->error_text();
-    if (code == errc::cluster_down || text.starts_with("TRYAGAIN")) {
-        retry_later(what, code, now);
-        return true;
-    }
+    if (code == errc::cluster_down || text.starts_with("TRYAGAIN"))
+        return retry_later(what, code, now);
     if (code != errc::redirected && code != errc::read_only && code != errc::master_down)
         return false;
     hand_over(what, code, text);
     return true;
 }
 
-// A refusal is certain not to have been executed, so that even a write may be tried again.
-WEIR_DECL void pipeline::retry_later(operation& what, errc code, time_point now) {
+// A refusal is certain not to have been executed, so that even a write may be tried again; but an attempt under way at
+// the deadline makes an unknown outcome of it.
+WEIR_DECL bool pipeline::retry_later(operation& what, errc code, time_point now) {
+    auto const again = now + detail::refusal_delay;
+    if (what.deadline - again < (what.deadline - what.submitted_) / detail::last_attempt_part)
+        return false;
     ++stats_.refusals_retried;
     what.refusal_ = code;
-    delay(what, now + detail::refusal_delay);
+    delay(what, again);
+    return true;
 }
 
 WEIR_DECL void pipeline::delay(operation& what, time_point until) {
