@@ -85,6 +85,24 @@ TEST_F(cluster_locks_circuits, locks_on_all_nodes_are_handed_over_and_leave_a_fe
     other.close();
 }
 
+TEST_F(cluster_locks_circuits, a_durable_lock_counts_the_replicas_of_its_own_master_alone) {
+    instance one(io, all.url(0));
+    auto const on = names("lock:{", "}");
+    lock::lock_options const how{.ttl = 900ms, .renew = false, .durable = lock::durability::one};
+    auto& replica = all.node(all.masters()); // of the first master
+    replica.pause();
+    lock_try held;
+    for (std::size_t i = 0; i < all.masters(); ++i)
+        EXPECT_EQ(take(held, one.locks, on[0], how), errc::lock_not_durable) << "the other masters have replicas";
+    EXPECT_FALSE(take(held, one.locks, on[1], how));
+    EXPECT_FALSE(give(held));
+    replica.resume();
+    EXPECT_FALSE(take(held, one.locks, on[0], how));
+    EXPECT_FALSE(extend(held));
+    EXPECT_FALSE(give(held));
+    one.close();
+}
+
 TEST_F(cluster_locks_circuits, circuits_on_all_nodes_open_for_the_fleet_by_push) {
     instance one(io, all.url(0)), other(io, all.url(2));
     auto const services = names("circuit:{", "}");

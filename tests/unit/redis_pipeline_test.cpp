@@ -421,6 +421,34 @@ TEST_F(redis_pipeline, busy_and_loading_are_tried_again_after_a_while) {
     EXPECT_FALSE(under_test.next_deadline());
 }
 
+TEST_F(redis_pipeline, notes_by_which_connection_a_reply_came) {
+    open();
+    std::uint64_t by_first = 0, refused_by = 0, by_second = 0, by_none = 0;
+    auto const asked = [&](std::uint64_t& note, std::chrono::milliseconds deadline = 1000ms) -> probe& {
+        auto& result = make(command("GET", "a"), deadline);
+        result.answered_by = &note;
+        result.idempotent = true;
+        under_test.submit(result, at(0ms));
+        return result;
+    };
+    asked(by_first);
+    asked(refused_by);
+    asked(by_second);
+    asked(by_none, 5ms);
+    write();
+    feed("$1\r\nv\r\n-ERR no\r\n");
+    EXPECT_NE(by_first, 0u);
+    EXPECT_EQ(refused_by, by_first);
+    under_test.disconnected(at(1ms));
+    open();
+    write();
+    feed("$1\r\nv\r\n");
+    EXPECT_GT(by_second, by_first);
+    under_test.expire(at(5ms));
+    feed("$1\r\nv\r\n");
+    EXPECT_EQ(by_none, 0u);
+}
+
 TEST_F(redis_pipeline, a_refusal_is_not_tried_again_so_late_that_its_outcome_may_stay_unknown) {
     open();
     auto& caller = submit(command("INCR", "a"), 80ms);

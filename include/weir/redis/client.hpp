@@ -10,14 +10,6 @@ WEIR_DECL std::shared_ptr<backend> make_backend(asio::io_context& context, clien
 
 } // namespace detail
 
-/// How one operation is executed.
-struct exec_options {
-    /// From the submission to the reply; 0: the client's default. At most 24 hours.
-    std::chrono::nanoseconds timeout{0};
-    /// May be executed twice: it may then be sent again after a lost connection, within its deadline.
-    bool idempotent = false;
-};
-
 /// The asynchronous client of a Redis: one connection a server, shared by everything on its thread, pipelined by
 /// itself, and made again whenever it is lost.
 ///
@@ -54,17 +46,16 @@ public:
     ///
     /// Errors: of kind `not_sent`, try again or decide without Redis; `outcome_unknown`, try again only what is
     /// idempotent; `refused` as the server said (BUSY, LOADING and NOSCRIPT, on a cluster TRYAGAIN and CLUSTERDOWN, are
-    /// tried again until the deadline first); `unexpected_reply` from the sink; `invalid_argument` for an incomplete
-    /// command; on a cluster `cross_slot` for keys that do not lie together, `cluster_down` for a slot that nobody
-    /// serves, `redirected` after five redirections (of a node that sends to ever new places, too).
+    /// tried again while an eighth of the time is left); `unexpected_reply` from the sink; `invalid_argument` for an
+    /// incomplete command; on a cluster `cross_slot` for keys that do not lie together, `cluster_down` for a slot that
+    /// nobody serves, `redirected` after five redirections (of a node that sends to ever new places, too).
     ///
     /// Cancellation: total, partial and terminal alike: `cancelled_unsent` or `cancelled`, and a late reply is
     /// swallowed.
     template <asio::completion_token_for<void(error_code)> Token>
     auto async_exec(command const& what, reply_sink& sink, exec_options options, Token&& token) {
         return asio::async_initiate<Token, void(error_code)>(detail::initiate_exec{backend_.get()}, token, &what,
-                                                             static_cast<reply_sink*>(&sink), options.timeout,
-                                                             options.idempotent);
+                                                             static_cast<reply_sink*>(&sink), options);
     }
 
     /// Completes `void(error_code)` when the connection is open, or with the reason why the attempt under way failed;
@@ -85,8 +76,7 @@ public:
     template <asio::completion_token_for<void(error_code)> Token>
     auto async_exec_from_any_thread(command const& what, reply_sink& sink, exec_options options, Token&& token) {
         return asio::async_initiate<Token, void(error_code)>(detail::initiate_foreign_exec{backend_.get()}, token,
-                                                             &what, static_cast<reply_sink*>(&sink), options.timeout,
-                                                             options.idempotent);
+                                                             &what, static_cast<reply_sink*>(&sink), options);
     }
 
     asio::io_context::executor_type get_executor() const noexcept { return backend_->context().get_executor(); }

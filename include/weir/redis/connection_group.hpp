@@ -27,6 +27,10 @@ protected:
     WEIR_DECL link connect_to(client_options options);
     /// Ends a connection, of which nothing more is heard; does nothing where there is none.
     WEIR_DECL static void leave(link& which);
+    /// As `leave`, of a connection that has served: what it has done stays in `stats`.
+    WEIR_DECL void retire(link& which);
+    /// What the statistics hold besides those of the present connections.
+    WEIR_DECL client_statistics stats_of_the_past() const;
 
     WEIR_DECL void send(operation& what, connection& to, clock::time_point now);
     WEIR_DECL void park(operation& what, clock::time_point now);
@@ -37,6 +41,9 @@ protected:
     WEIR_DECL void send_parked(clock::time_point now);
     /// With no server in reach, what waits is refused, and what comes until `pipeline_.open()`.
     WEIR_DECL void out_of_reach(errc why);
+
+private:
+    client_statistics retired_;
 };
 
 } // namespace weir::redis::detail

@@ -13,7 +13,25 @@
 #include <boost/asio/post.hpp>
 #include <boost/asio/recycling_allocator.hpp>
 
+#include <chrono>
 #include <concepts>
+#include <cstdint>
+
+namespace weir::redis {
+
+/// How one operation is executed.
+struct exec_options {
+    /// From the submission to the reply; 0: the client's default. At most 24 hours.
+    std::chrono::nanoseconds timeout{0};
+    /// May be executed twice: it may then be sent again after a lost connection, within its deadline.
+    bool idempotent = false;
+    /// Where to note by which connection the reply came, before completion: a number that the process gives to no other
+    /// connection, nor to a later one to the same server. For commands that speak of what their connection has done
+    /// before (WAIT). It stays as it was where no reply came. Null: nowhere. Must stay alive until completion.
+    std::uint64_t* answered_by = nullptr;
+};
+
+} // namespace weir::redis
 
 // Operations with a completion handler: what lies between Asio's tokens and `operation`.
 
@@ -119,14 +137,14 @@ struct initiate_exec {
     executor_type get_executor() const noexcept { return owner->context().get_executor(); }
 
     template <class Handler>
-    void operator()(Handler&& handler, command const* what, reply_sink* sink, std::chrono::nanoseconds timeout,
-                    bool idempotent) const {
+    void operator()(Handler&& handler, command const* what, reply_sink* sink, exec_options const& how) const {
         exec_operation<std::decay_t<Handler>>::start(*owner, std::decay_t<Handler>(std::forward<Handler>(handler)),
                                                      [&](operation& self) {
                                                          self.command = what;
                                                          self.sink = sink;
-                                                         self.idempotent = idempotent;
-                                                         owner->submit(self, timeout);
+                                                         self.idempotent = how.idempotent;
+                                                         self.answered_by = how.answered_by;
+                                                         owner->submit(self, how.timeout);
                                                      });
     }
 };
@@ -213,16 +231,16 @@ struct initiate_foreign_exec {
     executor_type get_executor() const noexcept { return owner->context().get_executor(); }
 
     template <class Handler>
-    void operator()(Handler&& handler, command const* what, reply_sink* sink, std::chrono::nanoseconds timeout,
-                    bool idempotent) const {
+    void operator()(Handler&& handler, command const* what, reply_sink* sink, exec_options const& how) const {
         using target = foreign_exec<std::decay_t<Handler>>;
         std::decay_t<Handler> owned(std::forward<Handler>(handler));
         auto const allocator = allocator_of(owned);
         auto const self = std::allocate_shared<target>(allocator, owner->shared_from_this(), std::move(owned));
         self->command = what;
         self->sink = sink;
-        self->timeout = timeout;
-        self->idempotent = idempotent;
+        self->timeout = how.timeout;
+        self->idempotent = how.idempotent;
+        self->answered_by = how.answered_by;
         self->start();
     }
 };

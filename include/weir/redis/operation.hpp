@@ -43,6 +43,8 @@ public:
     bool asking = false;
     /// How often another node was named for it.
     std::uint8_t redirects = 0;
+    /// Where to note by which connection the reply came; null: nowhere. See `exec_options::answered_by`.
+    std::uint64_t* answered_by = nullptr;
     /// Which of several connections it is on: for their owner.
     void* holder = nullptr;
 

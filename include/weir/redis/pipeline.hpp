@@ -179,6 +179,8 @@ private:
     operation_list completed_;
     deadline_heap deadlines_;
 
+    // The number of the connection: of all that the process ever made.
+    std::uint64_t connection_ = 0;
     boost::circular_buffer<slot> slots_;
     std::uint64_t first_slot_ = 0;
     std::optional<parser> parser_;

@@ -93,7 +93,8 @@ private:
     // Asks, waits for replicas, renews: one at a time.
     redis::command command_;
     redis::int_sink<3> reply_;
-    std::uint64_t connects_before_ = 0;
+    // By which connection Redis answered that it is held, or renewed, and how many replicas know.
+    std::uint64_t granted_by_ = 0, confirmed_by_ = 0;
     time_point renewal_sent_{}, next_renewal_ = time_point::max();
     unsigned failures_ = 0;
     std::vector<handler> extending_;

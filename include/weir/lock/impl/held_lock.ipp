@@ -1,6 +1,7 @@
 #pragma once
 
 #include <weir/lock/detail/manager_state.hpp>
+#include <weir/redis/hash_slot.hpp>
 
 #include <algorithm>
 
@@ -83,7 +84,8 @@ WEIR_DECL void held_lock::act(attempt::step what, time_point now) {
 WEIR_DECL void held_lock::ask(time_point) {
     ++owner_->counts().asked;
     calls_.acquire(command_, demand_, owner_->known_fence(), *owner_->options().code->acquire);
-    client().async_exec(command_, reply_, {}, [self = held_lock_ptr(this)](error_code ec) { self->on_answer(ec); });
+    client().async_exec(command_, reply_, {.answered_by = &granted_by_},
+                        [self = held_lock_ptr(this)](error_code ec) { self->on_answer(ec); });
     arm(attempt_.wake_at());
 }
 
@@ -156,13 +158,12 @@ WEIR_DECL void held_lock::obtained(time_point now) {
 
 // ---- durability
 
-/// WAIT says how many replicas have what this connection wrote before: worth nothing on another connection.
+/// WAIT says how many replicas have what its connection wrote before: worth nothing on another connection.
 WEIR_DECL void held_lock::confirm() {
     auto const needed = how_.durable == durability::one ? 1u : (how_.replicas + 1) / 2;
-    connects_before_ = client().stats().connects; // the answer came by the present one
     auto const most = std::max(how_.ttl / 3, std::chrono::milliseconds{1});
-    command_.clear().start(3).arg("WAIT").arg(needed).arg(most.count());
-    client().async_exec(command_, reply_, {.timeout = most + client().options().timeout},
+    command_.clear().start(3).arg("WAIT").arg(needed).arg(most.count()).at_slot(redis::hash_slot(calls_.key()));
+    client().async_exec(command_, reply_, {.timeout = most + client().options().timeout, .answered_by = &confirmed_by_},
                         [self = held_lock_ptr(this)](error_code ec) {
                             if (self->renewing_)
                                 self->on_renewal_confirmed(ec);
@@ -173,8 +174,7 @@ WEIR_DECL void held_lock::confirm() {
 
 WEIR_DECL bool held_lock::confirmed(error_code ec) const noexcept {
     auto const needed = how_.durable == durability::one ? 1 : static_cast<std::int64_t>(how_.replicas + 1) / 2;
-    auto& through = const_cast<held_lock*>(this)->client();
-    return !ec && reply_.size() == 1 && reply_[0] >= needed && through.stats().connects == connects_before_;
+    return !ec && reply_.size() == 1 && reply_[0] >= needed && confirmed_by_ == granted_by_;
 }
 
 WEIR_DECL void held_lock::on_confirmed(error_code ec) {
@@ -259,7 +259,7 @@ WEIR_DECL void held_lock::renew(time_point now) {
     renewal_sent_ = now;
     next_renewal_ = time_point::max();
     calls_.extend(command_, demand_, fence_, *owner_->options().code->extend);
-    client().async_exec(command_, reply_, {.idempotent = true},
+    client().async_exec(command_, reply_, {.idempotent = true, .answered_by = &granted_by_},
                         [self = held_lock_ptr(this)](error_code ec) { self->on_renewed(ec); });
 }
 

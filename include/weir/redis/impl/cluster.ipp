@@ -109,7 +109,7 @@ WEIR_DECL std::vector<key_server> cluster::key_servers() const {
 }
 
 WEIR_DECL client_statistics cluster::stats() const {
-    auto sum = pipeline_.stats();
+    auto sum = stats_of_the_past();
     for (auto const& each : nodes_)
         if (each)
             sum += each->link->stats();
@@ -367,7 +367,7 @@ WEIR_DECL void cluster::drop_unlisted() {
             busy = true;
             continue;
         }
-        leave(each->link);
+        retire(each->link);
         each.reset();
     }
     if (busy)

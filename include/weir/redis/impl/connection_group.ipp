@@ -35,6 +35,21 @@ WEIR_DECL void connection_group::leave(link& which) {
     which.reset();
 }
 
+WEIR_DECL void connection_group::retire(link& which) {
+    if (!which)
+        return;
+    auto done = which->stats();
+    done.in_flight = done.queued = done.queued_bytes = done.tombstones = 0;
+    retired_ += done;
+    leave(which);
+}
+
+WEIR_DECL client_statistics connection_group::stats_of_the_past() const {
+    auto sum = pipeline_.stats();
+    sum.connects = sum.connect_failures = 0; // the connections count theirs
+    return sum += retired_;
+}
+
 WEIR_DECL void connection_group::send(operation& what, connection& to, clock::time_point now) {
     what.holder = &to;
     to.route(what, now);

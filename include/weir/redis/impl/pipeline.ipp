@@ -3,6 +3,7 @@
 #include <weir/redis/pipeline.hpp>
 
 #include <algorithm>
+#include <atomic>
 
 namespace weir::redis {
 namespace detail {
@@ -13,6 +14,11 @@ inline constexpr std::chrono::milliseconds refusal_delay{5};
 inline constexpr int last_attempt_part = 8;
 inline constexpr unsigned resend_cost = 5;
 inline constexpr unsigned max_retry_budget = 500;
+
+inline std::uint64_t next_connection_number() noexcept {
+    static std::atomic<std::uint64_t> last{0};
+    return last.fetch_add(1, std::memory_order_relaxed) + 1;
+}
 
 } // namespace detail
 
@@ -168,6 +174,7 @@ WEIR_DECL void pipeline::take_completed(operation_list& to) { to.splice(to.end()
 
 WEIR_DECL void pipeline::connected() {
     connected_ = true;
+    connection_ = detail::next_connection_number();
     parser_.emplace(limits_.max_reply_bytes);
 }
 
@@ -373,6 +380,8 @@ WEIR_DECL void pipeline::answered(parser::event what, time_point now) {
         break;
     }
     --stats_.in_flight;
+    if (head.who->answered_by)
+        *head.who->answered_by = connection_;
     if (what == parser::event::error_reply)
         return refused(*head.who, now);
     if (observer_ && !head.who->internal)

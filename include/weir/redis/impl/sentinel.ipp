@@ -98,7 +98,7 @@ WEIR_DECL std::optional<address> sentinel::present_address() const {
 }
 
 WEIR_DECL client_statistics sentinel::stats() const {
-    auto sum = pipeline_.stats();
+    auto sum = stats_of_the_past();
     if (master_)
         sum += master_->stats();
     return sum;
@@ -251,7 +251,7 @@ WEIR_DECL void sentinel::leave_master() {
     confirmed_ = false;
     if (master_)
         park_queued_of(*master_, clock::now());
-    leave(master_);
+    retire(master_);
 }
 
 WEIR_DECL void sentinel::on_open(connection& which) {
