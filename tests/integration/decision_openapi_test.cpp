@@ -57,6 +57,7 @@ protected:
         auto c = service_config({hourly("per-user", 2), closed});
         c.routes[0].limits = {0};
         c.http.body_timeout = std::chrono::milliseconds{200};
+        c.redis.timeout = std::chrono::seconds{5};
         config::route strict;
         strict.name = "strict";
         strict.path = "/strict/";

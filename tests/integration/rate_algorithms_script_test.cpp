@@ -166,7 +166,7 @@ private:
     redis_server server_;
 
 protected:
-    script_runner script_{server_.socket_path()};
+    script_runner script_{server_.socket_path(), script_runner::lives::prolonged};
 };
 
 rule random_sliding_window(dice& up_to, std::string name) {

@@ -17,8 +17,24 @@ std::string with_test_clock(std::string source) {
     return source.replace(at, line.size(), "local time = call('HMGET', 'clock', 's', 'us')\n");
 }
 
-script_runner::script_runner(std::string const& socket_path)
-    : script_("rate_check_with_test_clock", with_test_clock(lua::rate_check))
+namespace {
+
+// With a thousand times the life for each key that it writes.
+std::string with_long_lives(std::string const& source) {
+    return R"(local server = redis
+local redis = setmetatable({call = function(...)
+  local words = {...}
+  if words[1] == 'PSETEX' then words[3] = string.format('%d', words[3] * 1000) end
+  return server.call(unpack(words))
+end}, {__index = server})
+)" + source;
+}
+
+} // namespace
+
+script_runner::script_runner(std::string const& socket_path, lives how)
+    : script_("rate_check_with_test_clock", how == lives::prolonged ? with_long_lives(with_test_clock(lua::rate_check))
+                                                                    : with_test_clock(lua::rate_check))
     , refund_("rate_refund_with_test_clock", with_test_clock(lua::rate_refund))
     , wait_("rate_wait_with_test_clock", with_test_clock(lua::rate_wait))
     , context_(socket_path) {
