@@ -13,9 +13,13 @@ namespace {
 /// A request that takes longer than this has its client watched; a shorter one is spared the system calls.
 constexpr std::chrono::milliseconds watch_after{100};
 
-bool has_left(tcp_socket& socket) noexcept {
+ssize_t peek(tcp_socket& socket) noexcept {
     char byte = 0;
-    auto const n = ::recv(socket.native_handle(), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+    return ::recv(socket.native_handle(), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+}
+
+bool has_left(tcp_socket& socket) noexcept {
+    auto const n = peek(socket);
     return n == 0 || (n < 0 && errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR);
 }
 
@@ -128,6 +132,8 @@ void client_stream::start_watch() {
             listener_->on_client_left();
     });
 }
+
+bool client_stream::has_more() noexcept { return socket_.is_open() && (!in.empty() || peek(socket_) > 0); }
 
 bool client_stream::peer_has_left() {
     if (listener_ != nullptr && has_hung_up(socket_))

@@ -85,6 +85,9 @@ public:
     void watch(leave_listener& listener);
     void stop_watching() noexcept;
     bool gone() const noexcept { return gone_; }
+    /// The client has sent something that is not consumed, most likely more requests: a close would reset the
+    /// connection, and what it has not received of the answers would be lost.
+    bool has_more() noexcept;
     /// It is broken off from this side, which counts as the same.
     void set_gone() noexcept {
         gone_ = true;

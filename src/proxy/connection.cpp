@@ -9,8 +9,8 @@
 namespace weir::proxy {
 namespace {
 
-/// How long a client that has been refused in the middle of its request may go on sending before the connection is
-/// closed: closing at once would reset it, and the answer might be lost (RFC 9112 9.6).
+/// How long a client that was refused in the middle of its request, or has sent more than is answered, may go on
+/// sending before the connection is closed: closing at once would reset it, and answers might be lost (RFC 9112 9.6).
 constexpr std::chrono::seconds linger_for{2};
 constexpr std::size_t linger_bytes = std::size_t{1} << 20;
 
@@ -72,7 +72,7 @@ awaitable<void> connection::run() {
         end_exchange();
     if (!cut_)
         client_.say_goodbye();
-    if (unread_)
+    if (unread_ || client_.has_more())
         co_await linger();
 }
 

@@ -1,4 +1,5 @@
 #include "support/running_proxy.hpp"
+#include "support/until.hpp"
 #include "support/upstream.hpp"
 
 #include <gmock/gmock.h>
@@ -161,6 +162,49 @@ TEST(proxy_stream, an_answer_that_comes_before_the_body_is_sent_reaches_the_clie
     auto const answer = client.read();
     EXPECT_EQ(answer.status, 413);
     EXPECT_EQ(answer.body, "too much");
+}
+
+/// Closing a socket that has something unread resets the connection, and what was not yet on its way is lost.
+class proxy_pipelined : public ::testing::Test {
+protected:
+    /// The client reads nothing before so many requests have been dealt with.
+    static void await(running_proxy const& proxy, std::uint64_t requests) {
+        auto const& counts = proxy.server.counters()->worker(0).routes[0].requests;
+        until([&] { return counts[metrics::code_class::success].value() == requests; });
+    }
+
+    std::string const body = pattern(256 * 1024);
+    std::string const more = std::string(100'000, 'x');
+};
+
+TEST_F(proxy_pipelined, the_answer_with_which_the_connection_ends_arrives_whole) {
+    upstream up(upstream::always(body));
+    running_proxy const proxy(proxy_config(up.port()));
+    auto client = proxy.connect();
+    client.send("GET / HTTP/1.1\r\nHost: weir.test\r\nConnection: close\r\n\r\n" + more);
+    await(proxy, 1);
+    EXPECT_EQ(client.read().body, body);
+    bool reset = false;
+    EXPECT_EQ(client.read_to_end(&reset), "");
+    EXPECT_FALSE(reset);
+}
+
+TEST_F(proxy_pipelined, the_answer_before_one_that_breaks_off_arrives_whole) {
+    upstream up([&](upstream::connection& c) {
+        c.read();
+        c.respond(body);
+        c.read();
+        c.write("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nonly this");
+        c.close();
+    });
+    running_proxy const proxy(proxy_config(up.port()));
+    auto client = proxy.connect();
+    client.send("GET /1 HTTP/1.1\r\nHost: weir.test\r\n\r\nGET /2 HTTP/1.1\r\nHost: weir.test\r\n\r\n" + more);
+    await(proxy, 2);
+    EXPECT_EQ(client.read().body, body);
+    auto const second = client.read();
+    EXPECT_EQ(second.body, "only this");
+    EXPECT_FALSE(second.complete);
 }
 
 TEST(proxy_stream, a_body_is_invited_only_when_it_is_wanted) {
