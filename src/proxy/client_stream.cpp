@@ -3,7 +3,6 @@
 #include <boost/asio/error.hpp>
 
 #include <poll.h>
-#include <sys/socket.h>
 
 #include <cerrno>
 
@@ -13,13 +12,8 @@ namespace {
 /// A request that takes longer than this has its client watched; a shorter one is spared the system calls.
 constexpr std::chrono::milliseconds watch_after{100};
 
-ssize_t peek(tcp_socket& socket) noexcept {
-    char byte = 0;
-    return ::recv(socket.native_handle(), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
-}
-
 bool has_left(tcp_socket& socket) noexcept {
-    auto const n = peek(socket);
+    auto const n = socket.peek();
     return n == 0 || (n < 0 && errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR);
 }
 
@@ -133,7 +127,7 @@ void client_stream::start_watch() {
     });
 }
 
-bool client_stream::has_more() noexcept { return socket_.is_open() && (!in.empty() || peek(socket_) > 0); }
+bool client_stream::has_more() noexcept { return socket_.is_open() && (!in.empty() || socket_.peek() > 0); }
 
 bool client_stream::peer_has_left() {
     if (listener_ != nullptr && has_hung_up(socket_))

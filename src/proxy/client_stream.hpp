@@ -85,15 +85,15 @@ public:
     void watch(leave_listener& listener);
     void stop_watching() noexcept;
     bool gone() const noexcept { return gone_; }
-    /// The client has sent something that is not consumed, most likely more requests: a close would reset the
-    /// connection, and what it has not received of the answers would be lost.
-    bool has_more() noexcept;
     /// It is broken off from this side, which counts as the same.
     void set_gone() noexcept {
         gone_ = true;
         if (listener_ != nullptr)
             listener_->on_client_left();
     }
+    /// The client has sent something that is not consumed, most likely more requests: a close would reset the
+    /// connection, and what it has not received of the answers would be lost.
+    bool has_more() noexcept;
 
     /// Bytes written since the connection was accepted.
     std::uint64_t written() const noexcept { return written_; }

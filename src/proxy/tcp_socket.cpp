@@ -176,12 +176,16 @@ void tcp_socket::on_stop() noexcept {
     // Now they are destroyed, and this with them where they are what keeps it.
 }
 
+ssize_t tcp_socket::peek() noexcept {
+    char byte = 0;
+    return ::recv(descriptor_, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+}
+
 bool tcp_socket::quiet() noexcept {
     if (!is_open() || ended_)
         return false;
     if (ready_[wait_read]) {
-        char byte = 0;
-        auto const n = ::recv(descriptor_, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+        auto const n = peek();
         ready_[wait_read] = n >= 0 || !is_blocked(errno);
     }
     return !ready_[wait_read];

@@ -60,6 +60,8 @@ public:
     /// Who speaks on the descriptor itself was told that it would block.
     void blocked(wait_type what) noexcept { ready_[what] = what == wait_read && ended_; }
 
+    /// Looks at the next byte, which stays: 1, 0 at the end of what the peer sends, -1 with `errno`. Never blocks.
+    ssize_t peek() noexcept;
     /// Neither closed by the peer nor anything to read.
     bool quiet() noexcept;
 

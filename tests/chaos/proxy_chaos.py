@@ -201,6 +201,7 @@ class Chaos:
         self.file = os.path.join(self.directory.name, "weir.json")
         self.upstreams = []
         self.redis = self.weir = None
+        self.last_words = []  # of the program's log
 
     # The upstream.
     async def serve(self, source, out):
@@ -295,7 +296,11 @@ class Chaos:
 
     async def client(self):
         while time.monotonic() < self.end:
-            source, out = await asyncio.open_connection("127.0.0.1", self.port, limit=1 << 20)
+            try:
+                source, out = await asyncio.open_connection("127.0.0.1", self.port, limit=1 << 20)
+            except ConnectionError as why:
+                self.wrong.append(f"no connection: {why}")
+                return
             for _ in range(self.dice.randrange(1, 30)):
                 if time.monotonic() >= self.end or not await self.use(source, out):
                     break
@@ -320,17 +325,17 @@ class Chaos:
                 await asyncio.sleep(self.dice.uniform(0.05, 1))
                 self.start_redis()
             else:
-                subprocess.run(["redis-cli", "-s", self.socket, "script", "flush"], stdout=subprocess.DEVNULL, check=False)
+                subprocess.run(["redis-cli", "-s", self.redis_socket, "script", "flush"], stdout=subprocess.DEVNULL,
+                               check=False)
             if self.weir.poll() is not None:
-                self.wrong.append("the program ended")
                 self.end = 0
 
     @property
-    def socket(self):
+    def redis_socket(self):
         return os.path.join(self.directory.name, "redis")
 
     def start_redis(self):
-        self.redis = subprocess.Popen(["redis-server", "--port", "0", "--unixsocket", self.socket, "--save", "", "--dir",
+        self.redis = subprocess.Popen(["redis-server", "--port", "0", "--unixsocket", self.redis_socket, "--save", "", "--dir",
                                        self.directory.name], stdout=subprocess.DEVNULL)
 
     def configure(self):
@@ -339,7 +344,7 @@ class Chaos:
                   ("once", {"idempotency": {}}), ("shared", {"single_flight": {}}), ("locked", {"lock": "session"})]
         text = json.dumps({
             "listen": [{"address": f"127.0.0.1:{self.port}"}], "admin": {"address": f"127.0.0.1:{self.admin}"}, "workers": 2,
-            "redis": {"url": f"unix://{self.socket}", "timeout": "200ms", "allow_down_at_start": True},
+            "redis": {"url": f"unix://{self.redis_socket}", "timeout": "200ms", "allow_down_at_start": True},
             "access_log": "off",
             "limits": {"per-user": {"limit": 1000000, "window": "1m", "per": ["header:x-user"]},
                        "in-flight": {"algorithm": "concurrency", "limit": 20, "window": "10s", "per": ["*"]}},
@@ -372,7 +377,9 @@ class Chaos:
             self.weir.kill()
             self.redis.kill()
         with open(log, encoding="utf-8", errors="replace") as text:
-            self.wrong += [line for line in text if "ERROR: " in line or "WARNING: Thread" in line or "runtime error" in line]
+            lines = text.read().splitlines()
+        self.wrong += [line for line in lines if "ERROR: " in line or "WARNING: Thread" in line or "runtime error" in line]
+        self.last_words = lines[-20:]
 
     async def reachable(self):
         while True:
@@ -386,6 +393,9 @@ class Chaos:
 
     async def finish(self):
         """Nothing is in flight any more; then the program is asked to end."""
+        if self.weir.poll() is not None:
+            self.wrong.insert(0, f"the program ended by itself, with {self.weir.returncode}")
+            return
         until = time.monotonic() + PATIENCE
         while (left := await self.in_flight()) != 0 and time.monotonic() < until:
             await asyncio.sleep(0.1)
@@ -418,13 +428,16 @@ def main():
     arguments.add_argument("--seed", type=int, default=random.randrange(1 << 32))
     how = arguments.parse_args()
     logging.getLogger("asyncio").setLevel(logging.ERROR)  # it tells of each client that was left
+    print(f"--seed {how.seed}", flush=True)
     chaos = Chaos(how.program, how.seed, how.seconds)
     asyncio.run(chaos.run(how.clients))
-    print(f"seed {how.seed}: {chaos.serial} requests")
+    print(f"{chaos.serial} requests")
     for what, times in sorted(chaos.counts.items()):
         print(f"{times:8} {what}")
     for what in chaos.wrong[:20]:
         print("WRONG:", what)
+    if chaos.wrong:
+        print("the log ends:", *chaos.last_words, sep="\n")
     sys.exit(1 if chaos.wrong or chaos.counts["well 200"] == 0 else 0)
 
 
