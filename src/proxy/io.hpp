@@ -1,13 +1,13 @@
 #pragma once
 
+#include "proxy/awaitable.hpp"
+
 #include <weir/detail/config.hpp>
 
 #include <boost/asio/as_tuple.hpp>
-#include <boost/asio/awaitable.hpp>
 #include <boost/asio/basic_socket_acceptor.hpp>
 #include <boost/asio/buffer.hpp>
 #include <boost/asio/deferred.hpp>
-#include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/system/error_code.hpp>
@@ -17,14 +17,10 @@
 #include <span>
 #include <string_view>
 
-// The Asio types of the proxy. Everything is bound to the executor of one io_context by its concrete type, not to
-// any_io_executor: the type-erased one costs an indirect call and a reference count for every operation.
+// The Asio types of the proxy.
 namespace weir::proxy {
 
 using boost::system::error_code;
-using executor = asio::io_context::executor_type;
-template <class T = void>
-using awaitable = asio::awaitable<T, executor>;
 using tcp = asio::ip::tcp;
 using tcp_acceptor = asio::basic_socket_acceptor<tcp, executor>;
 

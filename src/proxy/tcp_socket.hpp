@@ -83,6 +83,8 @@ private:
         waiter(waiter const&) = delete;
         waiter& operator=(waiter const&) = delete;
         virtual ~waiter() = default;
+        static void* operator new(std::size_t size) { return frame_pool::allocate(size); }
+        static void operator delete(void* memory, std::size_t size) noexcept { frame_pool::deallocate(memory, size); }
         /// Calls the handler; its memory is free by then.
         virtual void complete(error_code ec, std::unique_ptr<waiter> self) = 0;
 

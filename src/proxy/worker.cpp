@@ -172,6 +172,7 @@ void worker::run() {
         start_health_checks(io_, parts_, parts_.now, log_);
     for (auto& each : entrances_)
         asio::co_spawn(io_, accept_loop(each), asio::detached);
+    frame_pool const frames;
     io_.run();
     parts_.log.flush();
 }
