@@ -6,6 +6,7 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
+#include <ctime>
 #include <fcntl.h>
 #include <poll.h>
 #include <stdexcept>
@@ -85,17 +86,28 @@ void access_log_file::write_all(std::string_view text) {
     }
 }
 
-void access_log::append_time(text_writer& line) {
-    timespec now{};
-    ::clock_gettime(CLOCK_REALTIME, &now);
-    if (now.tv_sec != second_ || second_text_.empty()) {
-        second_ = now.tv_sec;
+std::chrono::milliseconds access_log::wall_time(boot_clock::time_point at) {
+    using namespace std::chrono;
+    if (at >= compare_at_) {
+        auto const now = boot_clock::now();
+        ahead_ = system_clock::now().time_since_epoch() - now.time_since_epoch();
+        compare_at_ = now + 100ms;
+    }
+    return floor<milliseconds>(at.time_since_epoch() + ahead_);
+}
+
+void access_log::append_time(text_writer& line, boot_clock::time_point at) {
+    auto const wall = wall_time(at);
+    auto const second = std::chrono::floor<std::chrono::seconds>(wall);
+    if (second != second_ || second_text_.empty()) {
+        second_ = second;
+        std::time_t const whole = second.count();
         std::tm parts{};
-        ::gmtime_r(&now.tv_sec, &parts);
+        ::gmtime_r(&whole, &parts);
         std::array<char, 32> text{};
         second_text_.assign(text.data(), std::strftime(text.data(), text.size(), "%Y-%m-%dT%H:%M:%S.", &parts));
     }
-    auto const ms = static_cast<unsigned>(now.tv_nsec / 1'000'000);
+    auto const ms = static_cast<unsigned>((wall - second).count());
     line.add(second_text_);
     line.add(static_cast<char>('0' + ms / 100));
     line.add(static_cast<char>('0' + ms / 10 % 10));
@@ -111,7 +123,7 @@ void access_log::append_line(exchange const& x, std::string_view client, std::st
         line.add(name).add_seconds(value);
     };
     line.add(R"({"time":")");
-    append_time(line);
+    append_time(line, x.ended);
     line.add('"');
     text(R"(,"request_id":)", x.request_id);
     text(R"(,"client":)", client);
@@ -121,7 +133,7 @@ void access_log::append_line(exchange const& x, std::string_view client, std::st
     number(R"(,"status":)", x.status);
     number(R"(,"bytes_in":)", x.bytes_in);
     number(R"(,"bytes_out":)", x.bytes_out);
-    seconds(R"(,"duration":)", boot_clock::now() - x.started);
+    seconds(R"(,"duration":)", x.ended - x.started);
     seconds(R"(,"admission":)", x.admission_time);
     if (!x.upstream_target.empty()) {
         text(R"(,"upstream":)", x.upstream_target);

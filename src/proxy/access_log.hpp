@@ -3,9 +3,9 @@
 #include "proxy/exchange.hpp"
 #include "proxy/log.hpp"
 
+#include <chrono>
 #include <condition_variable>
 #include <cstdint>
-#include <ctime>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -61,7 +61,8 @@ public:
     explicit access_log(std::shared_ptr<access_log_file> file)
         : file_(std::move(file)) {}
 
-    /// Appends the line of a request whose answer is complete. `route` is the name of its route, or empty.
+    /// Appends the line of a request whose answer is complete, at `x.ended`. `route` is the name of its route, or
+    /// empty.
     void add(exchange const& x, std::string_view client, std::string_view route);
 
     /// Hands over what there is.
@@ -72,13 +73,18 @@ public:
 
 private:
     void append_line(exchange const& x, std::string_view client, std::string_view route);
-    void append_time(text_writer& line);
+    void append_time(text_writer& line, boot_clock::time_point at);
+    /// Since 1970. The two clocks are compared ten times a second, not for every line: a step of the wall clock is seen
+    /// that much later.
+    std::chrono::milliseconds wall_time(boot_clock::time_point at);
 
     static constexpr std::size_t flush_at = std::size_t{64} << 10;
 
     std::shared_ptr<access_log_file> file_;
     std::string lines_;
-    std::time_t second_ = 0;
+    std::chrono::nanoseconds ahead_{0};
+    boot_clock::time_point compare_at_;
+    std::chrono::seconds second_{0};
     std::string second_text_;
 };
 

@@ -120,7 +120,9 @@ void connection::record() {
     auto const known = x.route != router::none;
     auto& route = counts.routes[known ? x.route : counts.routes.size() - 1];
     route.requests[metrics::class_of(x.status)].increment();
-    route.duration.observe(boot_clock::now() - x.started);
+    if (x.ended == boot_clock::time_point{})
+        x.ended = boot_clock::now();
+    route.duration.observe(x.ended - x.started);
     if (x.forwarded != boot_clock::time_point{}) {
         counts.upstreams[x.upstream_index].duration.observe(x.upstream_time);
         if (x.first_byte != boot_clock::time_point{})

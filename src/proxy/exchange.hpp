@@ -111,6 +111,8 @@ struct exchange {
     boot_clock::time_point started;
     boot_clock::time_point forwarded;
     boot_clock::time_point first_byte;
+    /// When its answer was complete, where somebody has looked already.
+    boot_clock::time_point ended;
     std::chrono::nanoseconds upstream_time{0};
     std::chrono::nanoseconds admission_time{0};
 
@@ -148,7 +150,7 @@ struct exchange {
         status = 0;
         bytes_in = bytes_out = 0;
         upstream_target = {};
-        forwarded = first_byte = {};
+        forwarded = first_byte = ended = {};
         upstream_time = admission_time = {};
     }
 };

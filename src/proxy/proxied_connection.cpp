@@ -141,7 +141,8 @@ awaitable<bool> proxied_connection::forward() {
     if (!to.circuit || co_await ask_circuit(*to.circuit))
         outcome = co_await way.run(to);
     if (outcome.what == forward_outcome::result::done) {
-        x.upstream_time = boot_clock::now() - x.forwarded;
+        x.ended = boot_clock::now();
+        x.upstream_time = x.ended - x.forwarded;
         x.surplus = way.surplus();
         unread_ = !way.request_read();
         co_return x.keep_alive;

@@ -86,8 +86,8 @@ struct pending_check {
     asio::any_completion_handler<void(error_code)> handler;
     /// Tells this use of it from the next.
     std::uint64_t ticket = 0;
-    /// When it was begun, where refusals are remembered.
-    std::chrono::microseconds begun{0};
+    /// When it was about to be sent.
+    std::chrono::microseconds sent{0};
 };
 
 /// Gives a check back to its limiter and tells the caller.

@@ -115,10 +115,12 @@ WEIR_DECL limiter_state::beginning limiter_state::begin(check_order order, std::
         return answered(errc::not_connected);
     if (result && answered_here(*check))
         return answered({});
+    if (shares_call(*check)) // whoever sends the call knows the rest
+        return {check, {}};
+    check->sent = boot_microseconds();
     if (on_several_nodes(request))
         return {check, {}, true};
-    if (!shares_call(*check))
-        request.encode(check->command, check->form);
+    request.encode(check->command, check->form);
     return {check, {}};
 }
 

@@ -39,6 +39,8 @@ WEIR_DECL void limiter_state::send_alone(pending_check* check) {
 
 /// Sends as many as fit into one call, one at least; returns how many.
 WEIR_DECL std::size_t limiter_state::send_shared(std::span<pending_check* const> checks) {
+    for (auto const now = boot_microseconds(); auto* const each : checks)
+        each->sent = now;
     if (checks.size() == 1) {
         send_alone(checks.front());
         return 1;
@@ -84,8 +86,13 @@ WEIR_DECL void limiter_state::tell(pending_check* check, error_code ec) {
     if (auto slot = asio::get_associated_cancellation_slot(handler); slot.is_connected())
         slot.clear();
     auto const result = conclude_failure(check, ec);
-    auto const executor = asio::get_associated_executor(handler, get_executor());
-    asio::dispatch(executor, [handler = std::move(handler), result]() mutable { std::move(handler)(result); });
+    asio::any_completion_executor const executor = asio::get_associated_executor(handler, get_executor());
+    // Where it is to be called from here anyway, that needs nothing to be kept for it meanwhile.
+    if (auto const* const own = executor.target<asio::io_context::executor_type>();
+        own != nullptr && *own == get_executor())
+        std::move(handler)(result);
+    else
+        asio::dispatch(executor, [handler = std::move(handler), result]() mutable { std::move(handler)(result); });
 }
 
 WEIR_DECL void limiter_state::cancel(pending_check* check, std::uint64_t ticket) {

@@ -22,11 +22,11 @@ WEIR_DECL bool limiter_state::answered_here(pending_check& check) {
     }
     bool const plain = check.form.order == check_order::decide;
     bool const leasable = plain && request.leasable();
-    if (!refusals_.enabled() && !leasable)
+    bool const refused_lately = plain && refusals_.size() > 0;
+    if (!refused_lately && !leasable)
         return false;
-    check.begun = boot_microseconds();
-    return (plain && refusals_.enabled() && refuse_as_before(request, check.begun, out)) ||
-           (leasable && use_stock(request, check.begun, out));
+    auto const now = boot_microseconds();
+    return (refused_lately && refuse_as_before(request, now, out)) || (leasable && use_stock(request, now, out));
 }
 
 WEIR_DECL bool limiter_state::decide_at_once(std::span<charge const> charges, decision& result) {
@@ -163,8 +163,8 @@ WEIR_DECL void limiter_state::remember(pending_check const& check) {
             item.rule->penalty.after > 0 || item.terms.algorithm == algorithm::concurrency)
             continue;
         refusals_.remember(check.request.key(item.key),
-                           {rule_id(*item.rule), std::max<std::uint64_t>(item.cost, 1), said.remaining, check.begun,
-                            check.begun + said.retry_after, check.begun + said.reset_after});
+                           {rule_id(*item.rule), std::max<std::uint64_t>(item.cost, 1), said.remaining, check.sent,
+                            check.sent + said.retry_after, check.sent + said.reset_after});
     }
 }
 
