@@ -99,6 +99,17 @@ TEST(redis_client, sends_what_is_submitted_in_one_turn_in_one_write_and_in_order
     EXPECT_EQ(redis.stats().batches - batches_before, 1u);
 }
 
+TEST(redis_client, sends_what_is_flushed_in_the_middle_of_a_turn) {
+    redis_server server;
+    asio::io_context io;
+    client redis(io, patient_options(server.url()));
+    redis.flush(); // before there is a connection
+    run(io, [&]() -> asio::awaitable<void> { co_await redis.async_connect(use_result); });
+    expect_flush_needs_no_turn(redis, io, [&] { return server.integer({"EXISTS", "flushed"}); });
+    redis.close();
+    redis.flush();
+}
+
 TEST(redis_client, tells_a_reply_of_the_wrong_shape_or_arity) {
     redis_server server;
     asio::io_context io;

@@ -64,6 +64,14 @@ TEST_F(redis_cluster_client, finds_all_nodes_from_one_and_sends_each_key_to_its_
     });
 }
 
+TEST_F(redis_cluster_client, sends_what_is_flushed_in_the_middle_of_a_turn) {
+    client redis(io_, cluster_options(shared().url()));
+    command remove;
+    remove.start(2).arg("DEL").key("flushed");
+    run(io_, [&]() -> asio::awaitable<void> { co_await ask(redis, remove); });
+    expect_flush_needs_no_turn(redis, io_, [&] { return shared().integer("flushed", {"EXISTS", "flushed"}); });
+}
+
 TEST_F(redis_cluster_client, each_master_is_named_and_asked_by_its_least_slot) {
     client redis(io_, cluster_options(shared().url()));
     EXPECT_THAT(redis.key_servers(), testing::IsEmpty()) << "not known yet";

@@ -54,6 +54,15 @@ TEST(redis_sentinel, the_master_is_found_followed_through_a_failover_and_nothing
     EXPECT_LE(group.server(1).integer({"GET", "counter"}), succeeded + unknown);
 }
 
+TEST(redis_sentinel, what_is_flushed_in_the_middle_of_a_turn_goes_to_the_master) {
+    redis_sentinels group;
+    asio::io_context io;
+    client redis(io, patient_options(group.url()));
+    redis.flush(); // before a master is known
+    run(io, [&]() -> asio::awaitable<void> { co_await redis.async_connect(use_result); });
+    expect_flush_needs_no_turn(redis, io, [&] { return group.server(0).integer({"EXISTS", "flushed"}); });
+}
+
 TEST(redis_sentinel, a_server_that_is_no_master_is_refused_and_writes_wait_for_one) {
     redis_sentinels group;
     asio::io_context io;

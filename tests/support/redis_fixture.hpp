@@ -1,6 +1,7 @@
 #pragma once
 
 #include "support/redis_server.hpp"
+#include "support/until.hpp"
 
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/awaitable.hpp>
@@ -14,6 +15,7 @@
 #include <chrono>
 #include <exception>
 #include <functional>
+#include <optional>
 
 namespace weir::test {
 
@@ -71,6 +73,28 @@ inline asio::awaitable<std::tuple<error_code, std::int64_t>> count(redis::client
     redis::int_sink<1> sink(1);
     auto const [ec] = co_await client.async_exec(what, sink, options, use_result);
     co_return std::tuple{ec, ec ? -1 : sink[0]};
+}
+
+/// What a connected client flushes is executed while its loop stands still. `value` asks the server of the key
+/// "flushed" for its value, 0 where there is none.
+inline void expect_flush_needs_no_turn(redis::client& client, asio::io_context& io,
+                                       std::function<std::int64_t()> const& value) {
+    redis::command const increment("INCR", "flushed");
+    redis::int_sink<1> sink(1);
+    std::optional<error_code> ended;
+    client.async_exec(increment, sink, {}, [&](error_code ec) {
+        ended = ec;
+        io.stop();
+    });
+    client.flush();
+    until([&] { return value() == 1; });
+    EXPECT_FALSE(ended) << "a handler ran inside of flush";
+    io.restart();
+    io.run_for(patience);
+    ASSERT_TRUE(ended);
+    EXPECT_FALSE(*ended) << ended->message();
+    client.flush(); // of nothing
+    EXPECT_EQ(value(), 1);
 }
 
 /// A redis-server, and a loop that the test itself turns.

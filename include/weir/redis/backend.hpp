@@ -36,6 +36,8 @@ public:
     WEIR_DECL virtual ~backend();
 
     virtual void start() = 0;
+    /// Writes what has been submitted, as far as there is room, and does not wait for the end of the turn.
+    virtual void flush() = 0;
     /// For good.
     WEIR_DECL void close();
 

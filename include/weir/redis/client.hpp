@@ -81,6 +81,10 @@ public:
 
     asio::io_context::executor_type get_executor() const noexcept { return backend_->context().get_executor(); }
 
+    /// Sends what has been submitted so far, where there is room, instead of at the end of this turn of the loop: so
+    /// that the server works while the caller does, who has much to do yet in this turn.
+    void flush() { backend_->flush(); }
+
     /// Whether the handshake is complete and the connection not known to be lost.
     bool connected() const noexcept { return backend_->is_open(); }
     /// Why there is no connection, or why the last one was lost; no error while connected.

@@ -31,6 +31,7 @@ public:
     WEIR_DECL ~cluster() override;
 
     WEIR_DECL void start() override;
+    WEIR_DECL void flush() override;
     bool is_open() const noexcept override { return ready_ && !closed(); }
     WEIR_DECL std::optional<address> present_address() const override;
     WEIR_DECL std::vector<key_server> key_servers() const override;

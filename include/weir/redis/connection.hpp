@@ -44,6 +44,7 @@ public:
     WEIR_DECL connection(asio::io_context& context, client_options options, connection_owner* owner = nullptr);
 
     WEIR_DECL void start() override;
+    WEIR_DECL void flush() override;
     void disown() noexcept { owner_ = nullptr; }
 
     WEIR_DECL void route(operation& what, clock::time_point now) override;
@@ -75,7 +76,6 @@ private:
 
     WEIR_DECL void read();
     WEIR_DECL void on_read(error_code ec, std::size_t size);
-    WEIR_DECL void flush();
     void end_turn() override { flush(); }
     WEIR_DECL void on_tick();
     WEIR_DECL void check_health(clock::time_point now);

@@ -32,6 +32,7 @@ public:
     WEIR_DECL ~sentinel() override;
 
     WEIR_DECL void start() override;
+    WEIR_DECL void flush() override;
     bool is_open() const noexcept override { return confirmed_ && master_ && master_->is_open(); }
     WEIR_DECL std::optional<address> present_address() const override;
     WEIR_DECL client_statistics stats() const override;

@@ -75,6 +75,12 @@ WEIR_DECL void cluster::start() {
     renew_after(std::chrono::milliseconds{0});
 }
 
+WEIR_DECL void cluster::flush() {
+    for (auto const& each : nodes_)
+        if (each)
+            each->link->flush();
+}
+
 // The nodes themselves stay: operations still name them while they end.
 WEIR_DECL void cluster::shut() {
     for (auto const& each : nodes_)

@@ -83,6 +83,11 @@ WEIR_DECL void sentinel::start() {
     ask_after(std::chrono::milliseconds{0});
 }
 
+WEIR_DECL void sentinel::flush() {
+    if (master_)
+        master_->flush();
+}
+
 WEIR_DECL void sentinel::shut() {
     leave(watcher_);
     if (master_) { // operations still name it while they end
