@@ -38,6 +38,10 @@ struct limiter_options {
     /// Checks begun in the same turn of the loop share calls of the script, in the order in which they were begun,
     /// which costs Redis half as much each. Not on a Redis Cluster, where few keys share a slot.
     bool batching = true;
+    /// While such a call is on its way to a server that has lately replied within this time, up to 15 more checks wait
+    /// for its reply, to share the next one: fewer calls under load, and a wait as short as this where there is little.
+    /// Their deadline is the client's default, counted from their beginning. 0: none waits.
+    std::chrono::microseconds gather_within{250};
     /// For how many keys a refusal is remembered and said again, without asking Redis, until it is over or for a second
     /// (`outcome::deny_local`); 0: none. What is given back by `async_reset` and `async_refund`, by anybody, ends that
     /// at once, for which the limiter listens to a channel on a connection of its own, and keeps `io_context::run` from
@@ -86,6 +90,8 @@ struct pending_check {
     asio::any_completion_handler<void(error_code)> handler;
     /// Tells this use of it from the next.
     std::uint64_t ticket = 0;
+    /// Since when it waits for the reply to another call; 0: not at all.
+    std::chrono::microseconds held_since{0};
     /// When it was about to be sent.
     std::chrono::microseconds sent{0};
 };

@@ -73,7 +73,7 @@ public:
     /// Begins what goes on by itself: listening, heartbeats.
     WEIR_DECL void start();
 
-    /// Whether a check waits for others begun in this turn of the loop, to share their call.
+    /// Whether a check waits for others, to share their call.
     bool shares_call(pending_check const& check) const noexcept {
         return options_.batching && layout_ == key_layout::standalone && check.form.order == check_order::decide;
     }
@@ -117,7 +117,9 @@ private:
 
     WEIR_DECL pending_check* take();
     WEIR_DECL std::size_t send_shared(std::span<pending_check* const> checks);
-    WEIR_DECL void send_alone(pending_check* check);
+    WEIR_DECL void send_alone(pending_check* check, redis::exec_options const& how);
+    WEIR_DECL redis::exec_options within_deadline(pending_check const& first) const;
+    WEIR_DECL void call_ended(error_code ec, std::chrono::microseconds sent);
     WEIR_DECL void finish_shared(shared_call& call, error_code ec);
     WEIR_DECL void cancel(pending_check* check, std::uint64_t ticket);
     WEIR_DECL void tell(pending_check* check, error_code ec);
@@ -155,6 +157,10 @@ private:
     redis::ignore_sink pong_;
     bool stopped_ = false;
     std::vector<pending_check*> waiting_, sending_;
+    /// Calls of checks that share, or would have.
+    std::size_t under_way_ = 0;
+    /// How long the quickest of the last calls took.
+    std::chrono::nanoseconds quickest_reply_{std::chrono::seconds{1}};
     std::vector<std::unique_ptr<shared_call>> all_calls_;
     std::vector<shared_call*> free_calls_;
     denial_cache refusals_;

@@ -8,13 +8,22 @@
 
 namespace weir::detail {
 
+/// So many checks wait for no reply to another call: half as many as one takes.
+inline constexpr std::size_t worth_a_call = check_batch::max_requests / 2;
+/// Checks that have waited as long as this more or less than each other may share a deadline.
+inline constexpr std::chrono::milliseconds same_moment{1};
+
 WEIR_DECL void limiter_state::enqueue(pending_check* check, asio::any_completion_handler<void(error_code)>&& handler) {
     check->handler.swap(handler);
     auto const ticket = ++check->ticket;
     if (auto slot = asio::get_associated_cancellation_slot(check->handler); slot.is_connected())
         slot.assign([this, check, ticket](asio::cancellation_type) { cancel(check, ticket); });
     waiting_.push_back(check);
-    if (waiting_.size() == 1)
+    // A call costs both ends several times what a check in it does. While one is on its way, the next few wait for its
+    // reply and go together.
+    bool const held = under_way_ > 0 && quickest_reply_ < options_.gather_within;
+    check->held_since = held ? boot_microseconds() : std::chrono::microseconds{0};
+    if (waiting_.size() == (held ? worth_a_call : 1))
         asio::post(get_executor(), [self = shared_from_this()] { self->flush(); });
 }
 
@@ -27,22 +36,38 @@ WEIR_DECL void limiter_state::flush() {
     sending_.clear();
 }
 
-WEIR_DECL void limiter_state::send_alone(pending_check* check) {
+WEIR_DECL void limiter_state::send_alone(pending_check* check, redis::exec_options const& how) {
     check->request.encode(check->command, check->form);
-    client_.async_exec(check->command, check->reply, redis::exec_options{},
-                       [self = shared_from_this(), check](error_code ec) {
-                           if (!ec && check->handler)
-                               ec = self->read(*check, check->reply.integers());
-                           self->tell(check, ec);
-                       });
+    client_.async_exec(check->command, check->reply, how, [self = shared_from_this(), check](error_code ec) {
+        self->call_ended(ec, check->sent);
+        if (!ec && check->handler)
+            ec = self->read(*check, check->reply.integers());
+        self->tell(check, ec);
+    });
+    ++under_way_;
+}
+
+/// Of a call that is sent now: so long after its first check began.
+WEIR_DECL redis::exec_options limiter_state::within_deadline(pending_check const& first) const {
+    redis::exec_options how;
+    if (first.held_since != std::chrono::microseconds{0})
+        how.timeout = std::max<std::chrono::nanoseconds>(client_.options().timeout - (first.sent - first.held_since),
+                                                         std::chrono::nanoseconds{1});
+    return how;
 }
 
 /// Sends as many as fit into one call, one at least; returns how many.
 WEIR_DECL std::size_t limiter_state::send_shared(std::span<pending_check* const> checks) {
+    auto const began = checks.front()->held_since;
+    checks = checks.first(static_cast<std::size_t>(
+        std::find_if(checks.begin() + 1, checks.end(),
+                     [&](auto const* each) { return each->held_since - began > same_moment; }) -
+        checks.begin()));
     for (auto const now = boot_microseconds(); auto* const each : checks)
         each->sent = now;
+    auto const how = within_deadline(*checks.front());
     if (checks.size() == 1) {
-        send_alone(checks.front());
+        send_alone(checks.front(), how);
         return 1;
     }
     if (free_calls_.empty()) {
@@ -57,12 +82,27 @@ WEIR_DECL std::size_t limiter_state::send_shared(std::span<pending_check* const>
         call.checks.push_back(checks[call.checks.size()]);
     auto const taken = call.checks.size();
     call.batch.encode(call.command);
-    client_.async_exec(call.command, call.reply, redis::exec_options{},
+    client_.async_exec(call.command, call.reply, how,
                        [self = shared_from_this(), &call](error_code ec) { self->finish_shared(call, ec); });
+    ++under_way_;
     return taken;
 }
 
+/// Those that wait for it go before its answers are told: Redis decides them while we do what the answers give rise to.
+WEIR_DECL void limiter_state::call_ended(error_code ec, std::chrono::microseconds sent) {
+    --under_way_;
+    // Under load most replies are late, wherever the server is; that it has moved away shows after some hundred.
+    if (!ec)
+        quickest_reply_ =
+            std::min<std::chrono::nanoseconds>(boot_microseconds() - sent, quickest_reply_ + quickest_reply_ / 256);
+    if (waiting_.empty())
+        return;
+    flush();
+    client_.flush();
+}
+
 WEIR_DECL void limiter_state::finish_shared(shared_call& call, error_code ec) {
+    call_ended(ec, call.checks.front()->sent);
     std::span<std::int64_t const> left = call.reply.integers();
     for (std::size_t i = 0; i < call.checks.size(); ++i) {
         auto* const check = call.checks[i];
