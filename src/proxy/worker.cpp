@@ -167,12 +167,12 @@ void worker::listen(tcp::acceptor::protocol_type protocol, int listening_socket,
 }
 
 void worker::run() {
+    frame_pool const frames;
     asio::co_spawn(io_, tick_loop(), asio::detached);
     if (index_ == 0)
         start_health_checks(io_, parts_, parts_.now, log_);
     for (auto& each : entrances_)
         asio::co_spawn(io_, accept_loop(each), asio::detached);
-    frame_pool const frames;
     io_.run();
     parts_.log.flush();
 }
