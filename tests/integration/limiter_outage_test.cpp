@@ -20,10 +20,6 @@ protected:
         charge const charges[] = {{&r, "alice", "e"}};
         subject.async_check(charges, one.said, [&one](error_code ec) { one.ended = ec; });
     }
-    asio::awaitable<void> ended(asked const& one) {
-        while (!one.ended)
-            co_await asio::post(io, asio::use_awaitable);
-    }
 
     rule const rule_{.name = "r", .limit = 1'000'000, .window = 1h};
 };

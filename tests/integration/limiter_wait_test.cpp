@@ -144,10 +144,6 @@ protected:
         subject.async_check(charges, {.request_id = id, .max_wait = longest}, one.said,
                             asio::bind_cancellation_slot(one.cancel.slot(), [&](error_code ec) { one.ended = ec; }));
     }
-    asio::awaitable<void> ended(waiting const& one) {
-        while (!one.ended)
-            co_await asio::post(io, asio::use_awaitable);
-    }
     /// Until another would have to wait behind so many places of an hour each.
     asio::awaitable<void> until_places(limiter& subject, rule const& r, int count) {
         charge const peek[] = {{&r, "alice", "e", 0}};

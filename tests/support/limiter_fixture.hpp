@@ -2,6 +2,8 @@
 
 #include "support/redis_fixture.hpp"
 
+#include <boost/asio/detached.hpp>
+#include <boost/asio/post.hpp>
 #include <weir/rate_limit/limiter.hpp>
 
 #include <optional>
@@ -24,6 +26,12 @@ protected:
         run(io, [&]() -> asio::awaitable<void> { return body(subject); });
     }
     void with_limiter(std::function<asio::awaitable<void>(limiter&)> const& body) { with_limiter({}, body); }
+
+    /// Waits until `one.ended` says how a check has ended, which its handler sets.
+    asio::awaitable<void> ended(auto const& one) {
+        while (!one.ended)
+            co_await asio::post(io, asio::use_awaitable);
+    }
 };
 
 /// A loop, a client and a limiter of their own, for `tasks` coroutines of `task` at once; returns when all have ended.

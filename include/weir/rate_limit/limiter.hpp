@@ -40,7 +40,7 @@ struct limiter_options {
     bool batching = true;
     /// While such a call is on its way to a server that has lately replied within this time, up to 15 more checks wait
     /// for its reply, to share the next one: fewer calls under load, and a wait as short as this where there is little.
-    /// Their deadline is the client's default, counted from their beginning. 0: none waits.
+    /// Their deadline is the client's default from their beginning on, or up to 1/32 of it less. 0: none waits.
     std::chrono::microseconds gather_within{250};
     /// For how many keys a refusal is remembered and said again, without asking Redis, until it is over or for a second
     /// (`outcome::deny_local`); 0: none. What is given back by `async_reset` and `async_refund`, by anybody, ends that

@@ -10,8 +10,6 @@ namespace weir::detail {
 
 /// So many checks wait for no reply to another call: half as many as one takes.
 inline constexpr std::size_t worth_a_call = check_batch::max_requests / 2;
-/// Checks that have waited as long as this more or less than each other may share a deadline.
-inline constexpr std::chrono::milliseconds same_moment{1};
 
 WEIR_DECL void limiter_state::enqueue(pending_check* check, asio::any_completion_handler<void(error_code)>&& handler) {
     check->handler.swap(handler);
@@ -31,6 +29,8 @@ WEIR_DECL void limiter_state::flush() {
     if (waiting_.empty())
         return;
     sending_.swap(waiting_);
+    for (auto const now = boot_microseconds(); auto* const each : sending_)
+        each->sent = now;
     for (std::span<pending_check* const> left = sending_; !left.empty();)
         left = left.subspan(send_shared(left));
     sending_.clear();
@@ -56,15 +56,18 @@ WEIR_DECL redis::exec_options limiter_state::within_deadline(pending_check const
     return how;
 }
 
+/// Those at the front that may share the deadline of the first: it takes little of the others' time.
+inline std::span<pending_check* const> of_one_moment(std::span<pending_check* const> checks,
+                                                     std::chrono::microseconds timeout) {
+    auto const end = checks.front()->held_since + timeout / 32;
+    auto const later =
+        std::find_if(checks.begin(), checks.end(), [&](auto const* each) { return each->held_since > end; });
+    return {checks.begin(), later};
+}
+
 /// Sends as many as fit into one call, one at least; returns how many.
 WEIR_DECL std::size_t limiter_state::send_shared(std::span<pending_check* const> checks) {
-    auto const began = checks.front()->held_since;
-    checks = checks.first(static_cast<std::size_t>(
-        std::find_if(checks.begin() + 1, checks.end(),
-                     [&](auto const* each) { return each->held_since - began > same_moment; }) -
-        checks.begin()));
-    for (auto const now = boot_microseconds(); auto* const each : checks)
-        each->sent = now;
+    checks = of_one_moment(checks, client_.options().timeout);
     auto const how = within_deadline(*checks.front());
     if (checks.size() == 1) {
         send_alone(checks.front(), how);
