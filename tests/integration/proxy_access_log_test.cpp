@@ -1,3 +1,4 @@
+#include "support/gate.hpp"
 #include "support/redis_server.hpp"
 #include "support/running_proxy.hpp"
 #include "support/until.hpp"
@@ -7,13 +8,13 @@
 
 #include <gmock/gmock.h>
 
+#include <array>
 #include <chrono>
 #include <ctime>
 #include <fstream>
 #include <iomanip>
 #include <sstream>
 #include <string>
-#include <thread>
 #include <vector>
 
 namespace weir::test {
@@ -22,6 +23,7 @@ namespace {
 using namespace std::chrono_literals;
 using std::chrono::milliseconds;
 using std::chrono::system_clock;
+using seconds = std::chrono::duration<double>;
 
 milliseconds since_1970(system_clock::time_point t) { return std::chrono::floor<milliseconds>(t.time_since_epoch()); }
 
@@ -36,6 +38,8 @@ milliseconds since_1970(std::string const& text) {
     return std::chrono::seconds{::timegm(&parts)} + milliseconds{ms};
 }
 
+milliseconds now() { return since_1970(system_clock::now()); }
+
 double number(boost::json::object const& line, char const* name) { return line.at(name).to_number<double>(); }
 
 /// Those that are complete.
@@ -48,46 +52,58 @@ std::vector<boost::json::object> lines_of(std::string const& file) {
 }
 
 TEST(proxy_access_log, each_line_has_the_times_of_its_own_request) {
-    constexpr auto thinking = 40ms;
     temporary_directory const place;
     auto const file = place.path() + "/access.log";
+    std::array<gate, 2> gates;
     upstream up([&](upstream::connection& c) {
-        for (;;) {
+        for (auto& each : gates) {
             c.read();
-            std::this_thread::sleep_for(thinking); // it is time that is measured
+            each.pass();
             c.respond("hello");
         }
     });
     auto configuration = proxy_config(up.port());
     configuration.routes[0].path = "/known/";
     configuration.access_log = file;
-    std::vector<milliseconds> asked, written;
-    std::vector<boost::json::object> lines;
-    {
-        running_proxy const proxy(configuration);
-        auto client = proxy.connect();
-        for (auto* const target : {"/known/1", "/unknown", "/known/2"}) {
-            asked.push_back(since_1970(system_clock::now()));
-            client.get(target);
-            until([&] { return (lines = lines_of(file)).size() == asked.size(); });
-            written.push_back(since_1970(system_clock::now()));
-        }
+    running_proxy const proxy(configuration);
+    auto client = proxy.connect(), other = proxy.connect();
+    struct logged {
+        milliseconds asked, written;
+        boost::json::object line;
+    };
+    std::size_t n = 0;
+    auto const wait_for_line = [&](milliseconds asked) {
+        std::vector<boost::json::object> lines;
+        until([&] { return (lines = lines_of(file)).size() > n; });
+        return logged{asked, now(), lines.at(n++)};
+    };
+    auto const expect_own_times = [](logged const& of) {
+        auto const time = since_1970(std::string(of.line.at("time").as_string()));
+        EXPECT_GE(time, of.asked - 1ms); // the wall clock may be slewed
+        EXPECT_LE(time, of.written + 1ms);
+        EXPECT_LT(number(of.line, "duration"), seconds(of.written + 1ms - of.asked).count());
+    };
+    for (auto& each : gates) {
+        auto const asked = now();
+        client.send("GET /known/ HTTP/1.1\r\nHost: a\r\n\r\n");
+        ASSERT_TRUE(each.wait_for_arrivals(1));
+        auto const thinking = std::chrono::steady_clock::now();
+        auto const other_asked = now();
+        EXPECT_EQ(other.get("/unknown").status, 404u);
+        auto const unknown = wait_for_line(other_asked);
+        seconds const thought = std::chrono::steady_clock::now() - thinking;
+        each.open();
+        EXPECT_EQ(client.read().body, "hello");
+        auto const known = wait_for_line(asked);
+
+        expect_own_times(unknown);
+        EXPECT_EQ(unknown.line.at("status"), 404);
+        EXPECT_FALSE(unknown.line.contains("upstream_duration"));
+        expect_own_times(known);
+        EXPECT_EQ(known.line.at("status"), 200);
+        EXPECT_GE(number(known.line, "upstream_duration"), thought.count() - 1e-6); // it has six places
+        EXPECT_GE(number(known.line, "duration"), number(known.line, "upstream_duration"));
     }
-    ASSERT_EQ(lines.size(), 3u);
-    for (std::size_t i = 0; i < lines.size(); ++i) {
-        auto const time = since_1970(std::string(lines[i].at("time").as_string()));
-        EXPECT_GE(time, asked[i] - 1ms) << i; // the wall clock may be slewed
-        EXPECT_LE(time, written[i] + 1ms) << i;
-        EXPECT_LT(number(lines[i], "duration"), std::chrono::duration<double>(written[i] + 1ms - asked[i]).count())
-            << i;
-    }
-    for (std::size_t const i : {0u, 2u}) {
-        EXPECT_EQ(lines[i].at("status"), 200);
-        EXPECT_GE(number(lines[i], "upstream_duration"), std::chrono::duration<double>(thinking).count()) << i;
-        EXPECT_GE(number(lines[i], "duration"), number(lines[i], "upstream_duration")) << i;
-    }
-    EXPECT_EQ(lines[1].at("status"), 404);
-    EXPECT_FALSE(lines[1].contains("upstream_duration"));
 }
 
 } // namespace
