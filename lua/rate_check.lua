@@ -22,7 +22,9 @@
 --                        after, reset after, times in microseconds: retry after is 0 where the rule admits and -1 where
 --                        it never will, reset after is as it was before this request, or the end of a fixed window
 --                        of one rule as a string: 128 (1), and the four of them (8 each, big-endian); otherwise an array
---          several requests: the same for each, in one array; -1 or -2 in the place of 1 or 0
+--          several requests: the same for each, in one array; -1 or -2 in the place of 1 or 0; requests alike that were
+--                        answered alike have one answer, the last one's, and before it -1 - how many they are: where they
+--                        were charged, each had its cost more remaining than the one after it
 --          with a receipt: 1 or 0, the time of the charge in microseconds, then the rules as above
 --          extend or settle: -1 where there is no record (its time is over); extend: -2 where it is settled
 --          settle: 1, the time of the decision, then for each rule the units recorded, and those taken back
@@ -378,14 +380,16 @@ while q <= requests do
         if order then return {1, now, remaining, 0, reset} end
         if not several then return kind == 3 and pack('>Bi8i8i8i8', 128, 1, remaining, 0, reset) or remaining end
         reply = reply or {}
-        next_key = next_key + alike - 1
-        for more = alike - 1, 0, -1 do
-          local i, present = #reply + 1, remaining + need * more
-          if kind == 3 then
-            reply[i], reply[i + 1], reply[i + 2], reply[i + 3] = -1, present, 0, reset
-          else
-            reply[i] = present
-          end
+        local i = #reply + 1
+        if alike > 1 then
+          next_key = next_key + alike - 1
+          reply[i] = -1 - alike
+          i = i + 1
+        end
+        if kind == 3 then
+          reply[i], reply[i + 1], reply[i + 2], reply[i + 3] = -1, remaining, 0, reset
+        else
+          reply[i] = remaining
         end
         answered = true
         break
@@ -419,15 +423,14 @@ while q <= requests do
   if not answered then
     local brief = admitted and charged and not order
     reply = reply or {}
-    for _ = 1, refused or 1 do
-      if not brief then reply[#reply + 1] = (admitted and 1 or 0) - (several and 2 or 0) end
-      if order then reply[2] = now end
-      for i = 4, 4 * rules, 4 do
-        reply[#reply + 1] = admitted and math.max(0, report[i] - math.max(0, report[i + 1])) or report[i]
-        if not brief then
-          reply[#reply + 1] = report[i + 2]
-          reply[#reply + 1] = report[i + 3]
-        end
+    if refused and refused > 1 then reply[#reply + 1] = -1 - refused end
+    if not brief then reply[#reply + 1] = (admitted and 1 or 0) - (several and 2 or 0) end
+    if order then reply[2] = now end
+    for i = 4, 4 * rules, 4 do
+      reply[#reply + 1] = admitted and math.max(0, report[i] - math.max(0, report[i + 1])) or report[i]
+      if not brief then
+        reply[#reply + 1] = report[i + 2]
+        reply[#reply + 1] = report[i + 3]
       end
     end
   end

@@ -24,6 +24,7 @@ public:
         requests_.clear();
         keys_.clear();
         numbers_ = 0;
+        shared_.by = 0;
     }
     std::size_t size() const noexcept { return requests_.size(); }
 
@@ -34,9 +35,9 @@ public:
     /// Writes the EVALSHA. Precondition: there are two requests at least.
     WEIR_DECL void encode(redis::command& out, redis::script const& code = rate_check_script());
 
-    /// Takes from `left`, what is left of the reply, the part of the request, in the order added: what
-    /// `check_request::decode` reads. Empty where it cannot be one.
-    WEIR_DECL std::span<std::int64_t const> take_reply(std::size_t index, std::span<std::int64_t const>& left) const;
+    /// Takes from `left`, what is left of the reply, the part of the request: what `check_request::decode` reads, until
+    /// the next call. Empty where it cannot be one. To be called once for each request, in the order added.
+    WEIR_DECL std::span<std::int64_t const> take_reply(std::size_t index, std::span<std::int64_t const>& left);
 
 private:
     struct member {
@@ -44,11 +45,27 @@ private:
         std::size_t rules;
         std::array<std::uint8_t, max_rules_per_check> key_numbers;
     };
+    /// What requests of one rule, alike and answered alike, are told in turn.
+    struct shared_answer {
+        std::uint64_t by = 0; // so many more
+        std::uint64_t step = 0;
+        std::size_t size = 0;
+        std::array<std::int64_t, 4> said{};
+
+        void add_remaining(std::uint64_t units) noexcept { // from the network: may be anything
+            auto& remaining = said[size == 1 ? 0 : 1];
+            remaining = static_cast<std::int64_t>(static_cast<std::uint64_t>(remaining) + units);
+        }
+    };
+
     WEIR_DECL std::uint8_t number_of(std::string_view key);
+    WEIR_DECL std::span<std::int64_t const> take_own(std::size_t index, std::span<std::int64_t const>& left) const;
+    WEIR_DECL bool begin_shared(std::size_t index, std::span<std::int64_t const>& left);
 
     std::vector<member> requests_;
     std::vector<std::string_view> keys_;
     std::size_t numbers_ = 0;
+    shared_answer shared_;
 };
 
 } // namespace weir

@@ -59,7 +59,16 @@ WEIR_DECL void check_batch::encode(redis::command& out, redis::script const& cod
 }
 
 WEIR_DECL std::span<std::int64_t const> check_batch::take_reply(std::size_t index,
-                                                                std::span<std::int64_t const>& left) const {
+                                                                std::span<std::int64_t const>& left) {
+    if (shared_.by == 0 && !begin_shared(index, left))
+        return take_own(index, left);
+    --shared_.by;
+    shared_.add_remaining(0 - shared_.step);
+    return std::span{shared_.said}.first(shared_.size);
+}
+
+WEIR_DECL std::span<std::int64_t const> check_batch::take_own(std::size_t index,
+                                                              std::span<std::int64_t const>& left) const {
     if (left.empty())
         return {};
     auto const rules = requests_[index].rules;
@@ -69,6 +78,30 @@ WEIR_DECL std::span<std::int64_t const> check_batch::take_reply(std::size_t inde
     auto const mine = left.first(size);
     left = left.subspan(size);
     return mine;
+}
+
+/// Takes an answer that several share, where one is next; where that cannot be, nothing is left of the reply.
+WEIR_DECL bool check_batch::begin_shared(std::size_t index, std::span<std::int64_t const>& left) {
+    if (left.empty() || left.front() >= -2)
+        return false;
+    auto const by = static_cast<std::uint64_t>(-1 - left.front());
+    left = left.subspan(1);
+    auto const asked = std::span{requests_}.subspan(index);
+    bool possible = by <= asked.size();
+    for (std::size_t i = 0; possible && i < by; ++i)
+        possible = asked[i].rules == 1;
+    auto const last = possible ? take_own(index, left) : std::span<std::int64_t const>{};
+    if (last.empty()) {
+        left = {};
+        return false;
+    }
+    bool const charged = last.size() == 1 || last.front() == -1;
+    shared_.by = by;
+    shared_.step = charged ? requests_[index].request->units() : 0;
+    shared_.size = last.size();
+    std::copy(last.begin(), last.end(), shared_.said.begin());
+    shared_.add_remaining(shared_.step * by);
+    return true;
 }
 
 } // namespace weir
