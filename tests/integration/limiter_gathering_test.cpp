@@ -109,16 +109,16 @@ TEST_F(limiter_gathering, the_next_call_is_sent_before_the_answers_of_the_last_a
     });
 }
 
-TEST_F(limiter_gathering, half_a_call_goes_without_waiting) {
+TEST_F(limiter_gathering, a_full_call_goes_without_waiting) {
     with_server([this](limiter& subject, redis::client& client) -> asio::awaitable<void> {
         server.pause();
         auto const before = client.stats().submitted;
         begin(subject);
         co_await next_turn();
-        for (int i = 1; i <= 40; ++i) {
+        for (int i = 1; i <= 70; ++i) {
             begin(subject);
             co_await next_turn();
-            EXPECT_EQ(client.stats().submitted, before + 1 + static_cast<std::uint64_t>(i / 16)) << i;
+            EXPECT_EQ(client.stats().submitted, before + 1 + static_cast<std::uint64_t>(i / 32)) << i;
         }
         server.resume();
         co_await all_ended();

@@ -38,7 +38,7 @@ struct limiter_options {
     /// Checks begun in the same turn of the loop share calls of the script, in the order in which they were begun,
     /// which costs Redis half as much each. Not on a Redis Cluster, where few keys share a slot.
     bool batching = true;
-    /// While such a call is on its way to a server that has lately replied within this time, up to 15 more checks wait
+    /// While such a call is on its way to a server that has lately replied within this time, up to 31 more checks wait
     /// for its reply, to share the next one: fewer calls under load, and a wait as short as this where there is little.
     /// Their deadline is the client's default from their beginning on, or up to 1/32 of it less. 0: none waits.
     std::chrono::microseconds gather_within{250};

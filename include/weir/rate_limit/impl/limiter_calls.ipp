@@ -8,20 +8,17 @@
 
 namespace weir::detail {
 
-/// So many checks wait for no reply to another call: half as many as one takes.
-inline constexpr std::size_t worth_a_call = check_batch::max_requests / 2;
-
 WEIR_DECL void limiter_state::enqueue(pending_check* check, asio::any_completion_handler<void(error_code)>&& handler) {
     check->handler.swap(handler);
     auto const ticket = ++check->ticket;
     if (auto slot = asio::get_associated_cancellation_slot(check->handler); slot.is_connected())
         slot.assign([this, check, ticket](asio::cancellation_type) { cancel(check, ticket); });
     waiting_.push_back(check);
-    // A call costs both ends several times what a check in it does. While one is on its way, the next few wait for its
-    // reply and go together.
+    // A call costs both ends several times what a check in it does. While one is on its way, the next wait for its
+    // reply and go together, unless they fill a call before.
     bool const held = under_way_ > 0 && quickest_reply_ < options_.gather_within;
     check->held_since = held ? boot_microseconds() : std::chrono::microseconds{0};
-    if (waiting_.size() == (held ? worth_a_call : 1))
+    if (waiting_.size() == (held ? check_batch::max_requests : 1))
         asio::post(get_executor(), [self = shared_from_this()] { self->flush(); });
 }
 
