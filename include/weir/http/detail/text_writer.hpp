@@ -17,7 +17,7 @@ namespace weir::http::detail {
 class text_writer {
 public:
     /// Makes room for so many bytes at first, and for more where they do not suffice.
-    explicit text_writer(std::string& out, std::size_t room = 1024)
+    explicit text_writer(std::string& out, std::size_t room = step)
         : out_(out) {
         make_room(out.size(), room);
     }
@@ -66,12 +66,15 @@ public:
     }
 
 private:
+    /// No more room than is likely to be used: the string fills it with zeros first.
+    static constexpr std::size_t step = 256;
+
     std::size_t size() const noexcept { return static_cast<std::size_t>(at_ - out_.data()); }
 
     /// That many bytes, to be written to.
     char* take(std::size_t n) {
         if (static_cast<std::size_t>(end_ - at_) < n) [[unlikely]]
-            make_room(size(), std::max(n, size()));
+            make_room(size(), std::max(n, step));
         auto* const begin = at_;
         at_ += n;
         return begin;

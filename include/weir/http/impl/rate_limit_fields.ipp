@@ -81,7 +81,7 @@ inline void add_legacy(text_writer& out, quota_report const& report) {
 } // namespace detail
 
 WEIR_DECL void append_rate_limit_fields(std::string& out, quota_report const& report, rate_limit_style style) {
-    detail::text_writer lines(out, 256);
+    detail::text_writer lines(out);
     if (!report.rules.empty()) {
         if (style == rate_limit_style::draft11 || style == rate_limit_style::both)
             detail::add_draft11(lines, report);
