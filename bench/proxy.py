@@ -1,15 +1,17 @@
 #!/usr/bin/env python3
 """The proxy beside nginx and HAProxy: one worker each, 128-byte answers from nginx over kept connections, wrk.
 
-    bench/proxy.py [--rounds 5] [--seconds 3] [--connections 64] [--idle 2000] [WAY ...]
+    bench/proxy.py [--rounds 6] [--seconds 3] [--connections 64] [--processes 3] [--idle 2000] [WAY ...]
 
 Besides, bodies of 100 MiB over four connections, and the memory that an idle connection takes which was served before
-(0 leaves it out). Every round measures all ways in turn; the figures are medians of the ratios within a round. The load, the proxies and
-the upstream share the machine's cores, so that requests/s depends on them all; "CPU" is the proxy's own time for a
-request (for ways that ask Redis: beside it that of Redis).
+(0 leaves it out). Every round measures all ways in turn; the figures are medians of the ratios within a round. Processes
+of one program differ by several per cent, as their memory happens to lie: each way is started so many times, and the
+rounds take these in turn. The load, the proxies and the upstream share the machine's cores, so that requests/s depends on
+them all; "CPU" is the proxy's own time for a request (for ways that ask Redis: beside it that of Redis).
 """
 import argparse
 import hashlib
+import itertools
 import json
 import os
 import re
@@ -17,6 +19,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 
 import support
 from support import directory, free_port, start
@@ -26,8 +29,7 @@ LARGE = 100 << 20
 
 
 def nginx(name, server, http="", main=""):
-    path = os.path.join(directory(), name)
-    os.mkdir(path)
+    path = tempfile.mkdtemp(prefix=f"{name}-", dir=directory())
     with open(os.path.join(path, "nginx.conf"), "w") as f:
         user = "user root;" if os.geteuid() == 0 else ""  # else its worker could not read what lies in our directory
         f.write(f"""{main} {user} worker_processes 1; daemon off; pid {path}/pid; error_log {path}/error.log;
@@ -116,7 +118,7 @@ def nginx_lua_way(upstream):
 
 def haproxy_way(upstream):
     port = free_port()
-    path = os.path.join(directory(), "haproxy.cfg")
+    path = os.path.join(directory(), f"haproxy-{port}.cfg")
     with open(path, "w") as f:
         f.write(f"""global
   nbthread 1
@@ -158,6 +160,7 @@ MANY = {"limit": 1_000_000_000, "window": "1m", "per": ["ip"]}
 
 
 def ways(upstream, wanted):
+    """What starts each way; nginx, to which the others are compared, is the first."""
     makers = {
         "nginx": lambda: nginx_way(upstream, "nginx"),
         "nginx-same-job": lambda: nginx_same_job(upstream),
@@ -169,13 +172,12 @@ def ways(upstream, wanted):
     chosen = wanted or list(makers)
     if unknown := [each for each in chosen if each not in makers]:
         raise SystemExit(f"no such way: {', '.join(unknown)}; there are: {', '.join(makers)}")
-    if "nginx" not in chosen:
-        chosen.insert(0, "nginx")
+    chosen = ["nginx", *(each for each in chosen if each != "nginx")]
     installed = {"haproxy": shutil.which("haproxy"), "nginx-lua": all(map(os.path.exists, [*NGINX_MODULES, NGINX_REDIS]))}
     missing = [each for each in chosen if not installed.get(each, True)]
     for each in missing:
         print(f"{each}: not installed here, left out")
-    return [makers[each]() for each in chosen if each not in missing]
+    return [makers[each] for each in chosen if each not in missing]
 
 
 def load(way, seconds, connections):
@@ -237,8 +239,14 @@ def idle_memory(way, count):
     return grown * 1024 / count
 
 
-def report_streams(contenders, args):
-    rounds = [{way.name: stream(way, args.seconds) for way in contenders} for _ in range(args.rounds)]
+def play(fleets, args, measure):
+    """What each way did in each round, by its name."""
+    return [{way.name: measure(way) for way in fleets[i % len(fleets)]} for i in range(args.rounds)]
+
+
+def report_streams(fleets, args):
+    contenders = fleets[0]
+    rounds = play(fleets, args, lambda way: stream(way, args.seconds))
     base = contenders[0].name
     ratio = lambda way, what: support.spread([each[way.name][what] / each[base][what] for each in rounds])
     print(f"bodies of 100 MiB, 4 connections, {args.rounds} rounds of {args.seconds} s; ratios to nginx")
@@ -250,9 +258,10 @@ def report_streams(contenders, args):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=6)
     parser.add_argument("--seconds", type=int, default=3)
     parser.add_argument("--connections", type=int, default=64)
+    parser.add_argument("--processes", type=int, default=3)
     parser.add_argument("--idle", type=int, default=2000)
     parser.add_argument("ways", nargs="*")
     args = parser.parse_args()
@@ -268,13 +277,12 @@ def main():
     source = nginx("upstream", f"""listen 127.0.0.1:{upstream}; location / {{ return 200 "{BODY}"; }}
                    location = /large {{ root {files}; sendfile on; }}""")
     support.wait_for_port(upstream, source)
-    contenders = ways(upstream, args.ways)
-    for way in contenders:
+    chosen = ways(upstream, args.ways)
+    fleets = [[make() for make in chosen] for _ in range(args.processes)]
+    contenders = fleets[0]
+    for way in itertools.chain(*fleets):
         load(way, 1, args.connections)
-    rounds = []
-    for _ in range(args.rounds):
-        rounds.append({way.name: load(way, args.seconds, args.connections) for way in contenders})
-
+    rounds = play(fleets, args, lambda way: load(way, args.seconds, args.connections))
     base = contenders[0].name
     rows = []
     for way in contenders:
@@ -287,7 +295,7 @@ def main():
                      ratio("p99")])
     print(f"proxy, {args.connections} connections, {args.rounds} rounds of {args.seconds} s; ratios to nginx")
     support.table(["", "requests/s", "ratio", "CPU/request", "ratio", "Redis", "p50 ms", "p99 ms", "p99 ratio"], rows)
-    report_streams(contenders, args)
+    report_streams(fleets, args)
     if args.idle:
         print(f"memory of each of {args.idle} idle connections that were served before")
         support.table(["", "bytes"], [[way.name, f"{idle_memory(way, args.idle):.0f}"] for way in contenders])
