@@ -4,16 +4,17 @@
     bench/proxy.py [--rounds 6] [--seconds 3] [--connections 64] [--processes 3] [--idle 2000] [WAY ...]
 
 Besides, bodies of 100 MiB over four connections, and the memory that an idle connection takes which was served before
-(0 leaves it out). Every round measures all ways in turn; the figures are medians of the ratios within a round. Processes
-of one program differ by several per cent, as their memory happens to lie: each way is started so many times, and the
-rounds take these in turn. The load, the proxies and the upstream share the machine's cores, so that requests/s depends on
-them all; "CPU" is the proxy's own time for a request (for ways that ask Redis: beside it that of Redis).
+(0 leaves it out). Every round measures all ways, in random order; the figures are medians of the ratios within a round.
+Processes of one program differ by several per cent, as their memory happens to lie: each way is started so many times,
+and the rounds take these in turn. The load, the proxies and the upstream share the machine's cores, so that requests/s
+depends on them all; "CPU" is the proxy's own time for a request (for ways that ask Redis: beside it that of Redis).
 """
 import argparse
 import hashlib
 import itertools
 import json
 import os
+import random
 import re
 import shutil
 import socket
@@ -241,7 +242,8 @@ def idle_memory(way, count):
 
 def play(fleets, args, measure):
     """What each way did in each round, by its name."""
-    return [{way.name: measure(way) for way in fleets[i % len(fleets)]} for i in range(args.rounds)]
+    return [{way.name: measure(way) for way in random.sample(fleet, len(fleet))}
+            for fleet in itertools.islice(itertools.cycle(fleets), args.rounds)]
 
 
 def report_streams(fleets, args):
