@@ -67,42 +67,39 @@ TEST(proxy_access_log, each_line_has_the_times_of_its_own_request) {
     configuration.access_log = file;
     running_proxy const proxy(configuration);
     auto client = proxy.connect(), other = proxy.connect();
-    struct logged {
-        milliseconds asked, written;
-        boost::json::object line;
-    };
     std::size_t n = 0;
-    auto const wait_for_line = [&](milliseconds asked) {
+    auto const line_of_request = [&](milliseconds asked) {
         std::vector<boost::json::object> lines;
         until([&] { return (lines = lines_of(file)).size() > n; });
-        return logged{asked, now(), lines.at(n++)};
+        auto const written = now();
+        auto const line = lines.at(n++);
+        auto const time = since_1970(std::string(line.at("time").as_string()));
+        EXPECT_GE(time, asked - 1ms); // the wall clock may be slewed
+        EXPECT_LE(time, written + 1ms);
+        EXPECT_LT(number(line, "duration"), seconds(written + 1ms - asked).count());
+        return line;
     };
-    auto const expect_own_times = [](logged const& of) {
-        auto const time = since_1970(std::string(of.line.at("time").as_string()));
-        EXPECT_GE(time, of.asked - 1ms); // the wall clock may be slewed
-        EXPECT_LE(time, of.written + 1ms);
-        EXPECT_LT(number(of.line, "duration"), seconds(of.written + 1ms - of.asked).count());
+    auto const ask_unknown = [&](http_client& from) {
+        auto const asked = now();
+        EXPECT_EQ(from.get("/unknown").status, 404u);
+        auto const line = line_of_request(asked);
+        EXPECT_EQ(line.at("status"), 404);
+        EXPECT_FALSE(line.contains("upstream_duration"));
     };
     for (auto& each : gates) {
         auto const asked = now();
         client.send("GET /known/ HTTP/1.1\r\nHost: a\r\n\r\n");
         ASSERT_TRUE(each.wait_for_arrivals(1));
         auto const thinking = std::chrono::steady_clock::now();
-        auto const other_asked = now();
-        EXPECT_EQ(other.get("/unknown").status, 404u);
-        auto const unknown = wait_for_line(other_asked);
+        ask_unknown(other);
         seconds const thought = std::chrono::steady_clock::now() - thinking;
         each.open();
         EXPECT_EQ(client.read().body, "hello");
-        auto const known = wait_for_line(asked);
-
-        expect_own_times(unknown);
-        EXPECT_EQ(unknown.line.at("status"), 404);
-        EXPECT_FALSE(unknown.line.contains("upstream_duration"));
-        expect_own_times(known);
-        EXPECT_EQ(known.line.at("status"), 200);
-        EXPECT_GE(number(known.line, "upstream_duration"), thought.count() - 1e-6); // it has six places
-        EXPECT_GE(number(known.line, "duration"), number(known.line, "upstream_duration"));
+        auto const known = line_of_request(asked);
+        EXPECT_EQ(known.at("status"), 200);
+        EXPECT_GE(number(known, "upstream_duration"), thought.count() - 1e-6); // it has six places
+        EXPECT_GE(number(known, "duration"), number(known, "upstream_duration"));
+        ask_unknown(client); // with what the known one had of the worker's memory
     }
 }
 
