@@ -267,6 +267,8 @@ def main():
     parser.add_argument("--idle", type=int, default=2000)
     parser.add_argument("ways", nargs="*")
     args = parser.parse_args()
+    if min(args.rounds, args.processes) < 1:
+        parser.error("--rounds and --processes are 1 at least")
     for tool in ("nginx", "wrk"):
         if not shutil.which(tool):
             raise SystemExit(f"{tool} is not installed: scripts/packages bench")
