@@ -118,6 +118,8 @@ void access_log::append_time(text_writer& line, boot_clock::time_point at) {
 void access_log::append_line(exchange const& x, std::string_view client, std::string_view route) {
     text_writer line(lines_);
     auto const text = [&](std::string_view name, std::string_view value) { line.add(name).add_json(value); };
+    // Names of the configuration, tokens, addresses and what we choose have nothing to escape.
+    auto const plain = [&](std::string_view name, std::string_view value) { line.add(name).add_plain_json(value); };
     auto const number = [&](std::string_view name, std::uint64_t value) { line.add(name).add_number(value); };
     auto const seconds = [&](std::string_view name, std::chrono::nanoseconds value) {
         line.add(name).add_seconds(value);
@@ -125,11 +127,11 @@ void access_log::append_line(exchange const& x, std::string_view client, std::st
     line.add(R"({"time":")");
     append_time(line, x.ended);
     line.add('"');
-    text(R"(,"request_id":)", x.request_id);
-    text(R"(,"client":)", client);
-    text(R"(,"method":)", x.request.method);
+    plain(R"(,"request_id":)", x.request_id);
+    plain(R"(,"client":)", client);
+    plain(R"(,"method":)", x.request.method);
     text(R"(,"path":)", x.target.path);
-    text(R"(,"route":)", route);
+    plain(R"(,"route":)", route);
     number(R"(,"status":)", x.status);
     number(R"(,"bytes_in":)", x.bytes_in);
     number(R"(,"bytes_out":)", x.bytes_out);
@@ -141,13 +143,13 @@ void access_log::append_line(exchange const& x, std::string_view client, std::st
     }
     if (!x.decision.rules.empty()) {
         auto const& binding = x.decision.rules[x.decision.binding];
-        text(R"(,"decision":)", to_string(binding.outcome));
-        text(R"(,"rule":)", binding.rule->name);
+        plain(R"(,"decision":)", to_string(binding.outcome));
+        plain(R"(,"rule":)", binding.rule->name);
     }
     if (x.once)
-        text(R"(,"idempotency":)", to_string(x.once->now()));
+        plain(R"(,"idempotency":)", to_string(x.once->now()));
     if (x.flight)
-        text(R"(,"single_flight":)", to_string(x.flight->now()));
+        plain(R"(,"single_flight":)", to_string(x.flight->now()));
     if (x.lock) {
         text(R"(,"lock":)", x.lock->name());
         number(R"(,"fence":)", x.lock->fence());

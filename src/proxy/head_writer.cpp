@@ -65,6 +65,43 @@ void append_field(text_writer& out, std::string_view name, std::string_view valu
     out.add(name).add(": "sv).add(value).add("\r\n"sv);
 }
 
+/// Passes fields on as they came: those that follow each other, spelled as we would, in one piece.
+class field_relay {
+public:
+    explicit field_relay(text_writer& out) noexcept
+        : out_(out) {}
+
+    /// Precondition: it is of the same head as the one before.
+    void add(http::field const& each) {
+        auto const* const name_end = each.name.data() + each.name.size();
+        auto const* const value_end = each.value.data() + each.value.size();
+        bool const usual = each.value.data() == name_end + 2 && name_end[1] == ' ';
+        if (!usual || each.name.data() != next_)
+            flush();
+        if (!usual)
+            return append_field(out_, each.name, each.value);
+        if (first_ == nullptr)
+            first_ = each.name.data();
+        next_ = value_end + line_end.size();
+    }
+
+    /// To be called after the last.
+    void flush() {
+        if (first_ == nullptr)
+            return;
+        out_.add({first_, static_cast<std::size_t>(next_ - first_) - line_end.size()}).add(line_end);
+        first_ = next_ = nullptr;
+    }
+
+private:
+    static constexpr std::string_view line_end = "\r\n";
+
+    text_writer& out_;
+    char const* first_ = nullptr;
+    /// Where the next field begins if nothing but the end of the line is between.
+    char const* next_ = nullptr;
+};
+
 void append_framing(text_writer& out, outgoing_body body) {
     if (body.framing == http::body_framing::chunked) {
         out.add("Transfer-Encoding: chunked\r\n"sv);
@@ -136,12 +173,13 @@ void write_request_head(std::string& to, http::request_head const& request, std:
     std::string_view trace;
     bool had_for = false;
     bool had_forwarded = false;
+    field_relay relayed(out);
     for (auto const& each : request.fields()) {
         if (http::is_hop_by_hop(request, each) || (client.plain_answer && each.id == beast_field::accept_encoding))
             continue;
         switch (classify(each)) {
         case own::no:
-            append_field(out, each.name, each.value);
+            relayed.add(each);
             break;
         case own::forwarded:
             had_forwarded = true;
@@ -163,6 +201,7 @@ void write_request_head(std::string& to, http::request_head const& request, std:
             break;
         }
     }
+    relayed.flush();
 
     append_forwarded(out, request, client, had_for, had_forwarded);
     append_field(out, "X-Forwarded-Host", client.trusted && !host.empty() ? host : request.host);
@@ -192,13 +231,15 @@ void write_response_head(std::string& to, http::response_head const& response, o
     append_status(out, response);
     bool dated = false;
     bool identified = false;
+    field_relay relayed(out);
     for (auto const& each : response.fields()) {
         if (http::is_hop_by_hop(response, each) || each.id == beast_field::content_length)
             continue;
         dated |= each.id == beast_field::date;
         identified |= each.id == beast_field::unknown && same_name(each.name, "x-request-id");
-        append_field(out, each.name, each.value);
+        relayed.add(each);
     }
+    relayed.flush();
     if (!dated)
         append_field(out, "Date", ours.date);
     if (!identified)
@@ -218,9 +259,11 @@ namespace {
 /// The fields of a 1xx, which has no body whatever it says.
 void append_bodiless(text_writer& out, http::response_head const& response) {
     append_status(out, response);
+    field_relay relayed(out);
     for (auto const& each : response.fields())
         if (!http::is_hop_by_hop(response, each) && each.id != beast_field::content_length)
-            append_field(out, each.name, each.value);
+            relayed.add(each);
+    relayed.flush();
 }
 
 } // namespace

@@ -148,6 +148,9 @@ public:
     WEIR_DECL std::size_t packed_rules() const noexcept;
     /// Packs what the script is told of them; `numbers` are those of the keys in the call, from 1 on, 0: not there.
     WEIR_DECL std::size_t pack(char* to, std::span<std::uint8_t const> numbers) const;
+    /// Whether both ask one rule alone, without a penalty, on the same terms and at the same cost, so that they are
+    /// packed alike but for their keys.
+    WEIR_DECL bool is_packed_like(check_request const& other) const noexcept;
     /// One rule that charges `cost` to the first key of its call, whether it has room or not.
     WEIR_DECL std::string pack_forced(std::size_t index, std::uint64_t cost) const;
 

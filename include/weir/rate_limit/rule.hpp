@@ -120,6 +120,8 @@ struct rule_terms {
     std::uint64_t burst = 0;
     /// For how long units may be held before they are used.
     std::chrono::microseconds lease{0};
+
+    friend bool operator==(rule_terms const&, rule_terms const&) = default;
 };
 
 /// The terms of `r` for everybody, or where `r` overrides them for `user`, for him.

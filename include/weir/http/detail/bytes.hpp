@@ -53,6 +53,8 @@ constexpr unsigned hex_value(char byte) noexcept {
 constexpr bool equals_ignoring_case(std::string_view a, std::string_view b) noexcept {
     if (a.size() != b.size())
         return false;
+    if (a == b) [[likely]] // most of what has that length is spelled as we spell it
+        return true;
     for (std::size_t i = 0; i < a.size(); ++i)
         if (to_lower(a[i]) != to_lower(b[i]))
             return false;

@@ -56,10 +56,13 @@ public:
         return *this;
     }
 
+    /// Between quotes. Precondition: `is_plain_json(text)`.
+    text_writer& add_plain_json(std::string_view text) { return add('"').add(text).add('"'); }
+
     /// As a JSON string with its quotes.
     text_writer& add_json(std::string_view text) {
         if (http::is_plain_json(text)) [[likely]]
-            return add('"').add(text).add('"');
+            return add_plain_json(text);
         std::string escaped;
         http::append_json_string(escaped, text);
         return add(escaped);

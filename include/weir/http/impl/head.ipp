@@ -62,9 +62,12 @@ inline bool is_protected(field const& each) noexcept {
            std::any_of(names.begin(), names.end(), [&](auto name) { return equals_ignoring_case(each.name, name); });
 }
 
-/// The length of a token that `text` begins with.
+/// The length of a token that `text` begins with, four bytes a step.
 inline std::size_t token_length(std::string_view text) noexcept {
     std::size_t size = 0;
+    auto const classes = [&](std::size_t i) { return byte_classes[static_cast<unsigned char>(text[size + i])]; };
+    while (text.size() - size >= 4 && (classes(0) & classes(1) & classes(2) & classes(3) & token_byte) != 0)
+        size += 4;
     while (size < text.size() && is(text[size], token_byte))
         ++size;
     return size;
@@ -224,9 +227,10 @@ struct head_parser {
                                                                  : "an invalid character in a field name");
         if (colon == 0)
             return bad("a field line without a name");
-        auto const name = line.substr(0, colon);
-        out.fields_.push_back({name, trim(line.substr(colon + 1)),
-                               boost::beast::http::string_to_field({name.data(), name.size()}), false});
+        auto value = line;
+        value.remove_prefix(colon + 1);
+        out.fields_.push_back(
+            {{line.data(), colon}, trim(value), boost::beast::http::string_to_field({line.data(), colon}), false});
         return go_on;
     }
 

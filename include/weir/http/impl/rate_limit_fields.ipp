@@ -20,16 +20,15 @@ inline std::uint64_t whole_seconds(std::chrono::milliseconds time) noexcept {
 
 /// A String of RFC 9651 3.3.3.
 inline void add_quoted(text_writer& out, std::string_view text) {
-    auto const stands_for_itself = [](char byte) { return byte >= ' ' && byte <= '~' && byte != '"' && byte != '\\'; };
+    if (is_plain_json(text)) { // the same bytes stand for themselves there
+        out.add_plain_json(text);
+        return;
+    }
     out.add('"');
-    if (std::all_of(text.begin(), text.end(), stands_for_itself)) {
-        out.add(text);
-    } else {
-        for (char const byte : text) {
-            if (byte == '"' || byte == '\\')
-                out.add('\\');
-            out.add(byte >= ' ' && byte <= '~' ? byte : '?');
-        }
+    for (char const byte : text) {
+        if (byte == '"' || byte == '\\')
+            out.add('\\');
+        out.add(byte >= ' ' && byte <= '~' ? byte : '?');
     }
     out.add('"');
 }

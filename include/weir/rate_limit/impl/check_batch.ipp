@@ -38,17 +38,15 @@ WEIR_DECL void check_batch::encode(redis::command& out, redis::script const& cod
     std::array<std::size_t, max_requests> ends;
     std::size_t arguments = 0;
     char* end = packed.data();
-    char const* open = nullptr; // of one rule; others may join it
+    check_request const* last = nullptr;
     for (auto const& one : requests_) {
-        auto const size = one.request->pack(end, one.key_numbers);
-        bool const alone = size == detail::packed_rule_size;
-        if (alone && open && std::equal(open + 1, open + size, end + 1)) {
-            ++end; // its number stays
+        if (last && one.request->is_packed_like(*last)) {
+            *end++ = static_cast<char>(one.key_numbers[0]);
         } else {
-            open = alone ? end : nullptr;
-            end += size;
+            end += one.request->pack(end, one.key_numbers);
             ++arguments;
         }
+        last = one.request;
         ends[arguments - 1] = static_cast<std::size_t>(end - packed.data());
     }
     out.clear().evalsha(code, keys_.size(), arguments);

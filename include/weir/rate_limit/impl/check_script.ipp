@@ -311,6 +311,13 @@ WEIR_DECL std::size_t check_request::pack(char* to, std::optional<std::uint16_t>
     return pack(to, numbers);
 }
 
+WEIR_DECL bool check_request::is_packed_like(check_request const& other) const noexcept {
+    auto const& mine = items_[0];
+    auto const& its = other.items_[0];
+    return count_ == 1 && other.count_ == 1 && !mine.listed && !its.listed && mine.rule == its.rule &&
+           mine.rule->penalty.after == 0 && mine.cost == its.cost && mine.terms == its.terms;
+}
+
 WEIR_DECL std::string check_request::pack_forced(std::size_t index, std::uint64_t cost) const {
     auto const& one = items_[index];
     std::string packed(detail::packed_rule_size, '\0');

@@ -15,15 +15,15 @@ inline bool is_of_the_call(error_code const& ec) noexcept {
 }
 
 WEIR_DECL void limiter_state::learn(error_code ec) {
-    bool const cancelled = ec == errc::cancelled || ec == errc::cancelled_unsent || ec == errc::client_closed;
-    if (!ec || (is_of_the_call(ec) && !cancelled)) {
+    bool const cancelled = ec && (ec == errc::cancelled || ec == errc::cancelled_unsent || ec == errc::client_closed);
+    if (cancelled)
+        return;
+    if (!ec || is_of_the_call(ec)) {
         gate_.on_success();
         if (owes_)
             pay_debts();
         return;
     }
-    if (cancelled)
-        return;
     // A node of a cluster that is away is no reason to leave the others unasked.
     bool const of_one_node = layout_ == key_layout::cluster && client_.connected();
     if (!of_one_node && gate_.on_failure(ec))
