@@ -1,9 +1,12 @@
 #pragma once
 
+#include <weir/rate_limit/decision.hpp>
+
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/io_context.hpp>
 #include <nlohmann/json.hpp>
 
+#include <chrono>
 #include <functional>
 #include <optional>
 #include <string>
@@ -38,6 +41,9 @@ struct api_answer {
     /// Of a refusal, for problem+json.
     std::string detail = {};
 };
+
+/// How a wait is told: null where it never ends.
+inline json milliseconds_of(std::chrono::milliseconds time) { return time == never ? json() : json(time.count()); }
 
 inline api_answer refused(unsigned status, std::string detail) { return {status, {}, std::move(detail)}; }
 

@@ -1,6 +1,7 @@
 #include "admin/circuits.hpp"
 
 #include "admin/circuit_record.hpp"
+#include "admin/io.hpp"
 #include "admin/manual_order.hpp"
 #include "admin/redis_desk.hpp"
 #include "config/values.hpp"
@@ -10,19 +11,14 @@
 #include <weir/key.hpp>
 #include <weir/redis/hash_slot.hpp>
 
-#include <boost/asio/as_tuple.hpp>
-#include <boost/asio/use_awaitable.hpp>
-
 #include <algorithm>
 #include <array>
 
 namespace weir::admin {
 namespace {
 
-constexpr auto result = asio::as_tuple(asio::use_awaitable);
-
-constexpr std::string_view known_here = "known here: /v1/circuits, /v1/circuits/NAME and, with POST, "
-                                        "/v1/circuits/NAME/force-open|force-closed|disable|auto|reset";
+constexpr std::string_view circuit_paths = "known here: /v1/circuits, /v1/circuits/NAME and, with POST, "
+                                           "/v1/circuits/NAME/force-open|force-closed|disable|auto|reset";
 
 /// What may be done by hand.
 struct deed {
@@ -41,7 +37,7 @@ constexpr std::array deeds{
     deed{"reset", circuit::state::closed, false},
 };
 
-constexpr std::string_view example = R"({"reason": "the upstream burns", "for": "10m"})";
+constexpr std::string_view example_of_order = R"({"reason": "the upstream burns", "for": "10m"})";
 
 class circuit_desk : private redis_desk {
 public:
@@ -52,9 +48,9 @@ public:
     asio::awaitable<api_answer> answer(api_request asked) const {
         auto const settings = server_.config();
         if (asked.path.size() > 3)
-            co_return refused(404, std::string(known_here));
+            co_return refused(404, std::string(circuit_paths));
         if (asked.path.size() < 3 && asked.method == "POST")
-            co_return refused(405, "only GET is answered here; " + std::string(known_here));
+            co_return refused(405, "only GET is answered here; " + std::string(circuit_paths));
         auto names = names_of(*settings);
         if (asked.path.size() == 1)
             co_return co_await list(std::move(names));
@@ -66,12 +62,12 @@ public:
         auto const what =
             std::find_if(deeds.begin(), deeds.end(), [&](deed const& d) { return d.name == asked.path[2]; });
         if (what == deeds.end())
-            co_return refused(404, std::string(known_here));
+            co_return refused(404, std::string(circuit_paths));
         if (asked.method != "POST")
             co_return refused(405, "do it with POST");
-        co_return co_await set(
-            asked.path[1], *what,
-            read_manual_order(asked.body, example, what->lasts ? end_of_order::allowed : end_of_order::here_none));
+        co_return co_await set(asked.path[1], *what,
+                               read_manual_order(asked.body, example_of_order,
+                                                 what->lasts ? end_of_order::allowed : end_of_order::here_none));
     }
 
 private:
@@ -150,7 +146,7 @@ private:
         redis::command command;
         circuit::script_reply reply;
         calls.encode(command, request);
-        auto const [ec] = co_await client_.async_exec(command, reply, {}, result);
+        auto const [ec] = co_await client_.async_exec(command, reply, {}, use_result);
         auto const answer = ec ? std::nullopt : circuit::read_reply(reply);
         if (!answer)
             co_return refused(503, "Redis does not do it: " + ec.message());

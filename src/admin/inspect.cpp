@@ -12,7 +12,7 @@ namespace weir::admin {
 namespace {
 
 /// A worker that has ended says nothing.
-constexpr std::chrono::milliseconds patience{500};
+constexpr std::chrono::milliseconds patience_with_workers{500};
 
 /// What every worker says, each on its own thread; this one waits. Those that say nothing in time are left out.
 template <class Answer>
@@ -31,7 +31,7 @@ std::vector<Answer> ask_workers(proxy::server const& of, std::function<Answer(pr
             all->changed.notify_one();
         });
     std::unique_lock lock{all->mutex};
-    all->changed.wait_for(lock, patience, [&] { return all->answers.size() == of.workers(); });
+    all->changed.wait_for(lock, patience_with_workers, [&] { return all->answers.size() == of.workers(); });
     return all->answers;
 }
 
@@ -103,8 +103,6 @@ api_answer answer_top(api_request const& asked, proxy::server const& of) {
 constexpr std::size_t most_refusals = 200;
 
 /// null: never.
-json milliseconds_of(std::chrono::milliseconds time) { return time == never ? json() : json(time.count()); }
-
 json show_rule(proxy::refusing_rule const& one, timestamp at) {
     json shown{{"rule", one.name},
                {"outcome", to_string(one.said.outcome)},

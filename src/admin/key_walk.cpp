@@ -1,10 +1,9 @@
 #include "admin/key_walk.hpp"
 
+#include "admin/io.hpp"
+
 #include <weir/redis/hash_slot.hpp>
 #include <weir/redis/reply.hpp>
-
-#include <boost/asio/as_tuple.hpp>
-#include <boost/asio/use_awaitable.hpp>
 
 #include <algorithm>
 #include <charconv>
@@ -12,8 +11,6 @@
 
 namespace weir::admin {
 namespace {
-
-constexpr auto result = asio::as_tuple(asio::use_awaitable);
 
 /// How many keys a server looks at for one piece.
 constexpr int piece = 1000;
@@ -93,7 +90,7 @@ asio::awaitable<error_code> key_walk::next(std::vector<std::string>& found) {
     found.clear();
     auto servers = client_.key_servers();
     if (servers.empty()) {
-        if (auto const [ec] = co_await client_.async_connect(result); ec)
+        if (auto const [ec] = co_await client_.async_connect(use_result); ec)
             co_return ec;
         servers = client_.key_servers();
     }
@@ -113,7 +110,7 @@ asio::awaitable<error_code> key_walk::next(std::vector<std::string>& found) {
     redis::flat_reply reply;
     redis::command scan("SCAN", position_, "MATCH", pattern_, "COUNT", piece, "TYPE", type_);
     scan.at_slot(asked_slot_);
-    if (auto const [ec] = co_await client_.async_exec(scan, reply, {.timeout = {}, .idempotent = true}, result); ec)
+    if (auto const [ec] = co_await client_.async_exec(scan, reply, {.timeout = {}, .idempotent = true}, use_result); ec)
         co_return ec;
     auto const& nodes = reply.nodes();
     auto const position = nodes.size() < 3 ? std::string_view{} : reply.text(nodes[1]);

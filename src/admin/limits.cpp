@@ -1,9 +1,7 @@
 #include "admin/limits.hpp"
 
+#include "admin/io.hpp"
 #include "config/values.hpp"
-
-#include <boost/asio/as_tuple.hpp>
-#include <boost/asio/use_awaitable.hpp>
 
 #include <algorithm>
 #include <array>
@@ -11,11 +9,7 @@
 namespace weir::admin {
 namespace {
 
-constexpr auto result = asio::as_tuple(asio::use_awaitable);
-
 /// null: never.
-json milliseconds_of(std::chrono::milliseconds time) { return time == never ? json() : json(time.count()); }
-
 class limit_desk {
 public:
     limit_desk(present_config settings, redis::client& client, std::shared_ptr<local_engine> local)
@@ -110,7 +104,7 @@ private:
         for (auto const& endpoint : endpoints) {
             std::array const charges{charge{&limit.rule, user_part(limit, user), endpoint_part(limit, endpoint), 0}};
             decision said;
-            auto const [ec] = co_await asks.async_check(charges, said, result);
+            auto const [ec] = co_await asks.async_check(charges, said, use_result);
             if (ec || said.error)
                 co_return refused(503, "Redis does not say: " + (ec ? ec : said.error).message());
             auto const& one = said.rules.front();
@@ -131,7 +125,7 @@ private:
         auto all = json::array();
         for (auto const& endpoint : endpoints) {
             auto const [ec, forgotten] =
-                co_await one.async_reset(user_part(limit, user), endpoint_part(limit, endpoint), result);
+                co_await one.async_reset(user_part(limit, user), endpoint_part(limit, endpoint), use_result);
             if (ec)
                 co_return refused(503, "Redis does not forget: " + ec.message());
             all.push_back({{"endpoint", endpoint}, {"forgotten", forgotten != 0}});

@@ -1,5 +1,6 @@
 #include "admin/locks.hpp"
 
+#include "admin/io.hpp"
 #include "admin/key_walk.hpp"
 #include "admin/lock_record.hpp"
 #include "admin/manual_order.hpp"
@@ -9,8 +10,6 @@
 #include <weir/key.hpp>
 #include <weir/redis/hash_slot.hpp>
 
-#include <boost/asio/as_tuple.hpp>
-#include <boost/asio/use_awaitable.hpp>
 #include <boost/url/pct_string_view.hpp>
 
 #include <map>
@@ -19,9 +18,7 @@
 namespace weir::admin {
 namespace {
 
-constexpr auto result = asio::as_tuple(asio::use_awaitable);
-
-constexpr std::string_view known_here =
+constexpr std::string_view lock_paths =
     "known here: /v1/locks, /v1/locks/NAME and, with POST, /v1/locks/NAME/break; a name may have slashes";
 
 constexpr std::size_t most_locks = 1000;
@@ -30,7 +27,7 @@ constexpr std::string_view last_waiter = "99";
 /// One look goes through so many keys of Redis at most, in pieces; a further one goes on where it ended.
 constexpr int most_pieces = 20;
 
-constexpr std::string_view example = R"({"reason": "its holder hangs", "who": "alice"})";
+constexpr std::string_view example_of_break = R"({"reason": "its holder hangs", "who": "alice"})";
 
 /// A part of a key, as append_key_part() spells it, in the letters that it stands for.
 std::string spelled_out(std::string_view part) {
@@ -54,19 +51,20 @@ public:
     asio::awaitable<api_answer> answer(api_request asked) const {
         bool const acts = asked.method == "POST";
         if (asked.path.size() == 1 && acts)
-            co_return refused(405, "only GET is answered here; " + std::string(known_here));
+            co_return refused(405, "only GET is answered here; " + std::string(lock_paths));
         if (asked.path.size() == 1)
             co_return co_await list(asked);
         bool const breaks = asked.path.size() > 2 && asked.path.back() == "break";
         if (acts && !breaks)
-            co_return refused(404, std::string(known_here));
+            co_return refused(404, std::string(lock_paths));
         std::string name;
         for (std::size_t i = 1; i < asked.path.size() - (acts ? 1 : 0); ++i)
             name += (i > 1 ? "/" : "") + asked.path[i];
         if (name.empty())
-            co_return refused(404, std::string(known_here));
+            co_return refused(404, std::string(lock_paths));
         if (acts)
-            co_return co_await break_open(std::move(name), read_manual_order(asked.body, example, end_of_order::none));
+            co_return co_await break_open(std::move(name),
+                                          read_manual_order(asked.body, example_of_break, end_of_order::none));
         co_return co_await show(std::move(name));
     }
 
@@ -158,7 +156,7 @@ private:
         redis::command command;
         redis::int_sink<1> reply(1);
         lock::script_calls(prefix(), name, layout_).break_open(command, 1, *lock::production_scripts().break_open);
-        auto const [ec] = co_await client_.async_exec(command, reply, {}, result);
+        auto const [ec] = co_await client_.async_exec(command, reply, {}, use_result);
         if (ec)
             co_return refused(503, "Redis does not do it: " + ec.message());
         server_.log(proxy::log_level::warning, "lock " + name + " was taken from " + std::to_string(reply[0]) +

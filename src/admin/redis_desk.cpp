@@ -1,14 +1,13 @@
 #include "admin/redis_desk.hpp"
 
-#include <boost/asio/as_tuple.hpp>
-#include <boost/asio/use_awaitable.hpp>
+#include "admin/io.hpp"
 
 #include <cstdlib>
 
 namespace weir::admin {
 
 asio::awaitable<error_code> redis_desk::ask(redis::command command, redis::flat_reply& into) const {
-    auto const [ec] = co_await client_.async_exec(command, into, {}, asio::as_tuple(asio::use_awaitable));
+    auto const [ec] = co_await client_.async_exec(command, into, {}, use_result);
     co_return ec;
 }
 

@@ -1,9 +1,9 @@
 #include "admin/redis_info.hpp"
 
-#include <boost/asio/as_tuple.hpp>
+#include "admin/io.hpp"
+
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
-#include <boost/asio/use_awaitable.hpp>
 
 #include <algorithm>
 #include <array>
@@ -11,8 +11,6 @@
 
 namespace weir::admin {
 namespace {
-
-constexpr auto result = asio::as_tuple(asio::use_awaitable);
 
 struct told {
     char const* field;
@@ -64,12 +62,12 @@ asio::awaitable<void> redis_info::run() {
     for (;;) {
         redis::command const ask("INFO");
         redis::string_sink reply;
-        auto const [ec] = co_await client_.async_exec(ask, reply, {.timeout = std::chrono::seconds{2}}, result);
+        auto const [ec] = co_await client_.async_exec(ask, reply, {.timeout = std::chrono::seconds{2}}, use_result);
         known_ = ec ? info_fields{} : parse_info(reply.value());
         if (info_number(known_, "cluster_enabled") != 0)
             co_return known_.clear();
         timer_.expires_after(ec ? std::chrono::seconds{1} : interval);
-        if (auto const [stopped] = co_await timer_.async_wait(result); stopped)
+        if (auto const [stopped] = co_await timer_.async_wait(use_result); stopped)
             co_return;
     }
 }

@@ -1,19 +1,18 @@
 #include "admin/server.hpp"
 
 #include "admin/dashboard.hpp"
+#include "admin/io.hpp"
 #include "config/values.hpp"
 #include "proxy/bearer.hpp"
 
 #include <weir/http/problem.hpp>
 
 #include <boost/algorithm/string/join.hpp>
-#include <boost/asio/as_tuple.hpp>
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/steady_timer.hpp>
-#include <boost/asio/use_awaitable.hpp>
 #include <boost/beast/core.hpp>
 #include <boost/beast/http.hpp>
 #include <boost/url/authority_view.hpp>
@@ -34,8 +33,6 @@ namespace bhttp = boost::beast::http;
 using asio::ip::tcp;
 using request = bhttp::request<bhttp::string_body>;
 using response = bhttp::response<bhttp::string_body>;
-
-constexpr auto result = asio::as_tuple(asio::use_awaitable);
 
 /// For a request, and for its answer.
 constexpr std::chrono::seconds patience{10};
@@ -139,10 +136,10 @@ private:
 
     asio::awaitable<void> accept() {
         for (;;) {
-            auto [ec, socket] = co_await acceptor_.async_accept(result);
+            auto [ec, socket] = co_await acceptor_.async_accept(use_result);
             if (ec) { // out of descriptors, most likely: the proxy needs them more
                 asio::steady_timer pause{io_, std::chrono::milliseconds{100}};
-                co_await pause.async_wait(result);
+                co_await pause.async_wait(use_result);
                 continue;
             }
             if (connections_ >= max_connections)
@@ -159,11 +156,11 @@ private:
             bhttp::request_parser<bhttp::string_body> parser;
             parser.body_limit(max_request);
             stream.expires_after(patience);
-            if (auto [ec, n] = co_await bhttp::async_read(stream, buffer, parser, result); ec)
+            if (auto [ec, n] = co_await bhttp::async_read(stream, buffer, parser, use_result); ec)
                 break;
             auto made = co_await respond(parser.get());
             stream.expires_after(patience);
-            if (auto [ec, n] = co_await bhttp::async_write(stream, made, result); ec)
+            if (auto [ec, n] = co_await bhttp::async_write(stream, made, use_result); ec)
                 break;
             again = made.keep_alive();
         }

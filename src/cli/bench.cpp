@@ -1,3 +1,4 @@
+#include "admin/io.hpp"
 #include "cli/commands.hpp"
 #include "cli/json_text.hpp"
 #include "cli/redis_session.hpp"
@@ -7,10 +8,8 @@
 #include <weir/rate_limit/check_script.hpp>
 #include <weir/rate_limit/limiter.hpp>
 
-#include <boost/asio/as_tuple.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/steady_timer.hpp>
-#include <boost/asio/use_awaitable.hpp>
 
 #include <algorithm>
 #include <cmath>
@@ -21,7 +20,7 @@
 namespace weir::cli {
 namespace {
 
-constexpr auto result = asio::as_tuple(asio::use_awaitable);
+using admin::use_result;
 using clock = std::chrono::steady_clock;
 
 /// What a measurement asks.
@@ -149,7 +148,7 @@ private:
             if (before - began_ >= plan_.duration)
                 co_return;
             auto const who = user(next);
-            auto const [ec, said] = co_await asked.async_check(who, "bench", 1, result);
+            auto const [ec, said] = co_await asked.async_check(who, "bench", 1, use_result);
             auto const after = clock::now();
             ++result_.decisions;
             if (ec || said.error) {
@@ -165,7 +164,7 @@ private:
 
     asio::awaitable<int> forget(limiter& asked) {
         for (std::size_t i = 0; i < plan_.users; ++i)
-            if (auto const [ec, n] = co_await asked.async_reset(user(i), "bench", result); ec)
+            if (auto const [ec, n] = co_await asked.async_reset(user(i), "bench", use_result); ec)
                 throw redis_failure(ec, {}, session_.where());
         co_return 0;
     }
@@ -198,7 +197,9 @@ private:
     progress progress_;
 };
 
-double microseconds(std::chrono::nanoseconds time) { return std::chrono::duration<double, std::micro>(time).count(); }
+double in_microseconds(std::chrono::nanoseconds time) {
+    return std::chrono::duration<double, std::micro>(time).count();
+}
 
 void print_head() {
     std::printf("%-20s %-16s %10s %14s %10s %10s %10s %9s %8s\n", "rule", "algorithm", "in flight", "decisions/s",
@@ -207,8 +208,9 @@ void print_head() {
 
 void print(measured const& one) {
     std::printf("%-20s %-16s %10zu %14.0f %10.0f %10.0f %10.0f %8.1f%% %8llu\n", one.rule.c_str(),
-                one.algorithm.c_str(), one.concurrency, one.per_second, microseconds(one.p50), microseconds(one.p99),
-                microseconds(one.worst), 100.0 * static_cast<double>(one.refused) / static_cast<double>(one.decisions),
+                one.algorithm.c_str(), one.concurrency, one.per_second, in_microseconds(one.p50),
+                in_microseconds(one.p99), in_microseconds(one.worst),
+                100.0 * static_cast<double>(one.refused) / static_cast<double>(one.decisions),
                 static_cast<unsigned long long>(one.failed));
     std::fflush(stdout);
 }
@@ -219,9 +221,9 @@ nlohmann::ordered_json show(measured const& one) {
             {"in_flight", one.concurrency},
             {"decisions", one.decisions},
             {"per_second", std::round(one.per_second)},
-            {"p50_us", microseconds(one.p50)},
-            {"p99_us", microseconds(one.p99)},
-            {"max_us", microseconds(one.worst)},
+            {"p50_us", in_microseconds(one.p50)},
+            {"p99_us", in_microseconds(one.p99)},
+            {"max_us", in_microseconds(one.worst)},
             {"refused", one.refused},
             {"failed", one.failed}};
 }

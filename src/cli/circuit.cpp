@@ -20,8 +20,6 @@ using admin::number_of;
 using admin::text_of;
 using admin::tripped_json;
 
-constexpr std::chrono::seconds default_timeout{1};
-
 fields read_hash(redis_session& session, std::string const& key) {
     redis::flat_reply reply;
     ask(session, redis::command().start(2).arg("HGETALL").key(key), reply);
@@ -149,7 +147,7 @@ int set(redis_session& session, circuit_options const& options, bool json) {
 } // namespace
 
 int run_command(circuit_options const& options, bool json) {
-    redis_session session(redis_address(options.redis), default_timeout, circuit::scripts());
+    redis_session session(redis_address(options.redis), one_command_timeout, circuit::scripts());
     switch (options.what) {
     case circuit_options::action::list:
         return list(session, options, json);

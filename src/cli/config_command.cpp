@@ -5,6 +5,7 @@
 #include "config/show.hpp"
 
 #include <algorithm>
+#include <functional>
 #include <iostream>
 
 namespace weir::cli {
@@ -12,12 +13,10 @@ namespace {
 
 using json_value = nlohmann::ordered_json;
 
-bool is_error(config::issue const& found) { return found.level == config::issue::severity::error; }
-
 json_value issues_as_json(std::vector<config::issue> const& issues) {
     auto list = json_value::array();
     for (auto const& found : issues) {
-        json_value one{{"level", is_error(found) ? "error" : "warning"}, {"pointer", found.pointer}};
+        json_value one{{"level", found.is_error() ? "error" : "warning"}, {"pointer", found.pointer}};
         if (found.line > 0) {
             one["line"] = found.line;
             one["column"] = found.column;
@@ -36,8 +35,8 @@ bool report(std::string const& file, config::loaded const& result, bool json) {
         return valid;
     }
     for (auto const& found : result.issues)
-        (is_error(found) ? std::cerr : std::cout) << to_string(found, file) << '\n';
-    auto errors = std::count_if(result.issues.begin(), result.issues.end(), is_error);
+        (found.is_error() ? std::cerr : std::cout) << to_string(found, file) << '\n';
+    auto errors = std::count_if(result.issues.begin(), result.issues.end(), std::mem_fn(&config::issue::is_error));
     if (valid)
         std::cout << file << ": valid\n";
     else

@@ -17,7 +17,7 @@ namespace weir::cli {
 namespace {
 
 namespace asio = boost::asio;
-namespace http = boost::beast::http;
+namespace beast_http = boost::beast::http;
 using asio::ip::tcp;
 
 /// One connection of a user.
@@ -29,9 +29,10 @@ struct session {
     std::size_t number;
 };
 
-http::request<http::empty_body> next_request(demo_user const& user, std::uint64_t n) {
-    http::request<http::empty_body> request(http::verb::get, user.targets[n % user.targets.size()], 11);
-    request.set(http::field::host, "demo.weir");
+beast_http::request<beast_http::empty_body> next_request(demo_user const& user, std::uint64_t n) {
+    beast_http::request<beast_http::empty_body> request(beast_http::verb::get, user.targets[n % user.targets.size()],
+                                                        11);
+    request.set(beast_http::field::host, "demo.weir");
     if (user.says_who)
         request.set("X-User-Id", user.name);
     if (user.forges_address)
@@ -41,10 +42,10 @@ http::request<http::empty_body> next_request(demo_user const& user, std::uint64_
 }
 
 /// The seconds to wait.
-unsigned note_refusal(demo_tally& tally, http::response<http::string_body> const& response) {
+unsigned note_refusal(demo_tally& tally, beast_http::response<beast_http::string_body> const& response) {
     ++tally.refused;
     unsigned seconds = 0;
-    auto wait = response[http::field::retry_after];
+    auto wait = response[beast_http::field::retry_after];
     auto [end, failed] = std::from_chars(wait.data(), wait.data() + wait.size(), seconds);
     if (wait.empty() || failed != std::errc{} || response["RateLimit"].empty())
         ++tally.silent_refusals;
@@ -71,23 +72,23 @@ asio::awaitable<void> run(session s) {
     bool waited = false;
     for (std::uint64_t n = s.number; demo_clock::now() < s.end; n += static_cast<std::uint64_t>(s.user.connections)) {
         auto request = next_request(s.user, n);
-        http::response<http::string_body> response;
+        beast_http::response<beast_http::string_body> response;
         auto sent = demo_clock::now();
         ++s.tally.sent;
-        co_await http::async_write(socket, request, asio::use_awaitable);
-        co_await http::async_read(socket, buffer, response, asio::use_awaitable);
+        co_await beast_http::async_write(socket, request, asio::use_awaitable);
+        co_await beast_http::async_read(socket, buffer, response, asio::use_awaitable);
         auto wait = s.user.pause;
-        if (response.result() == http::status::too_many_requests) {
+        if (response.result() == beast_http::status::too_many_requests) {
             s.tally.refused_after_waiting += waited;
             std::chrono::seconds told{note_refusal(s.tally, response)};
             if (s.user.waits_when_refused)
                 wait = told;
-        } else if (response.result() == http::status::ok) {
+        } else if (response.result() == beast_http::status::ok) {
             s.tally.admitted.push_back({sent, demo_clock::now()});
         } else {
             ++s.tally.other;
         }
-        waited = s.user.waits_when_refused && response.result() == http::status::too_many_requests;
+        waited = s.user.waits_when_refused && response.result() == beast_http::status::too_many_requests;
         s.tally.waits += waited;
         if (wait.count() > 0)
             co_await pause(wait);

@@ -13,8 +13,6 @@ namespace {
 
 using nlohmann::ordered_json;
 
-constexpr std::chrono::seconds default_timeout{1};
-
 using admin::lock_record;
 
 /// Members of a sorted set with their scores.
@@ -99,7 +97,7 @@ int break_open(redis_session& session, lock_options const& options, bool json) {
 } // namespace
 
 int run_command(lock_options const& options, bool json) {
-    redis_session session(redis_address(options.redis), default_timeout, lock::scripts());
+    redis_session session(redis_address(options.redis), one_command_timeout, lock::scripts());
     switch (options.what) {
     case lock_options::action::list:
         return list(session, options, json);

@@ -26,6 +26,9 @@ redis::address redis_address(config::redis_settings const& settings);
 /// or the server's; without them the error's own are used.
 failure redis_failure(error_code ec, std::string const& words, redis::address const& where);
 
+/// How long a command that asks once waits for Redis where nothing else was said.
+inline constexpr std::chrono::seconds one_command_timeout{1};
+
 /// A connection to Redis for a command that asks, answers and ends. Single-threaded.
 class redis_session {
 public:

@@ -4,13 +4,12 @@
 #include "cli/serve_config.hpp"
 
 #include <algorithm>
+#include <functional>
 
 namespace weir::cli {
 namespace {
 
 using config::issue;
-
-bool is_error(issue const& one) noexcept { return one.level == issue::severity::error; }
 
 std::vector<issue> only_error(std::string message) { return {{issue::severity::error, "", 0, 0, std::move(message)}}; }
 
@@ -38,11 +37,11 @@ std::vector<issue> reloader::try_reload() {
 std::vector<issue> reloader::reload(std::string_view asked_by) {
     std::lock_guard const lock(one_at_a_time_);
     auto issues = try_reload();
-    bool const refused = std::any_of(issues.begin(), issues.end(), is_error);
+    bool const refused = std::any_of(issues.begin(), issues.end(), std::mem_fn(&issue::is_error));
     if (refused)
         state_.refused();
     for (auto const& each : issues)
-        log_.write(is_error(each) ? log::level::error : log::level::warning, to_string(each, options_.config_file),
+        log_.write(each.is_error() ? log::level::error : log::level::warning, to_string(each, options_.config_file),
                    {{"pointer", each.pointer}, {"line", each.line}});
     if (refused)
         log_.write(log::level::error, "configuration refused (" + std::string(asked_by) + "): the one in effect stays",

@@ -1,10 +1,10 @@
 #include "cli/sample_upstream.hpp"
 
-#include <boost/asio/as_tuple.hpp>
+#include "admin/io.hpp"
+
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
-#include <boost/asio/use_awaitable.hpp>
 #include <boost/beast/core/flat_buffer.hpp>
 #include <boost/beast/http.hpp>
 #include <nlohmann/json.hpp>
@@ -13,14 +13,13 @@ namespace weir::cli {
 namespace {
 
 namespace asio = boost::asio;
-namespace http = boost::beast::http;
+namespace beast_http = boost::beast::http;
+using admin::use_result;
 using asio::ip::tcp;
 
-constexpr auto use_result = asio::as_tuple(asio::use_awaitable);
-
-http::response<http::string_body> answer(http::request<http::string_body> const& request) {
-    http::response<http::string_body> response(http::status::ok, request.version());
-    response.set(http::field::content_type, "application/json");
+beast_http::response<beast_http::string_body> answer(beast_http::request<beast_http::string_body> const& request) {
+    beast_http::response<beast_http::string_body> response(beast_http::status::ok, request.version());
+    response.set(beast_http::field::content_type, "application/json");
     nlohmann::ordered_json body{{"service", "sample upstream"},
                                 {"method", std::string(request.method_string())},
                                 {"path", std::string(request.target())},
@@ -34,13 +33,13 @@ http::response<http::string_body> answer(http::request<http::string_body> const&
 asio::awaitable<void> serve(tcp::socket socket, std::atomic<std::uint64_t>& requests) {
     boost::beast::flat_buffer buffer;
     for (;;) {
-        http::request<http::string_body> request;
-        auto [failed, read] = co_await http::async_read(socket, buffer, request, use_result);
+        beast_http::request<beast_http::string_body> request;
+        auto [failed, read] = co_await beast_http::async_read(socket, buffer, request, use_result);
         if (failed)
             co_return;
         ++requests;
         auto response = answer(request);
-        auto [broken, written] = co_await http::async_write(socket, response, use_result);
+        auto [broken, written] = co_await beast_http::async_write(socket, response, use_result);
         if (broken || !response.keep_alive())
             co_return;
     }

@@ -6,6 +6,7 @@
 #include <weir/rate_limit/charge.hpp>
 
 #include <algorithm>
+#include <functional>
 
 namespace weir::cli {
 namespace {
@@ -128,10 +129,9 @@ void refuse_beside_file(serve_options const& options) {
 /// Adds what settings from several places contradict together.
 void add_conflicts(config::loaded& result) {
     for (auto& found : config::find_conflicts(*result.value))
-        if (found.level == issue::severity::error)
+        if (found.is_error())
             result.issues.push_back(std::move(found));
-    if (std::any_of(result.issues.begin(), result.issues.end(),
-                    [](issue const& i) { return i.level == issue::severity::error; }))
+    if (std::any_of(result.issues.begin(), result.issues.end(), std::mem_fn(&issue::is_error)))
         result.value.reset();
 }
 

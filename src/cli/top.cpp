@@ -28,9 +28,9 @@ size terminal_size() {
 }
 
 /// Waits, until it is over or somebody interrupts; false: interrupted.
-class pause {
+class interruptible_wait {
 public:
-    pause() {
+    interruptible_wait() {
         signals_.async_wait([this](boost::system::error_code, int) { interrupted_ = true; });
     }
 
@@ -90,7 +90,7 @@ int run_command(top_options const& options, bool json) {
     auto const interval = parse_interval(options.interval);
     auto const hot = "/v1/top?limit=" + std::to_string(parse_count(options.keys));
     admin_client instance(options.where);
-    pause between;
+    interruptible_wait between;
     auto before = instance.get("/v1/status");
     while (between.wait(interval)) {
         auto now = instance.get("/v1/status");

@@ -7,11 +7,11 @@ using circuit::settings;
 using circuit::window_kind;
 
 constexpr milliseconds none{0};
-constexpr milliseconds one{1};
+constexpr milliseconds shortest{1};
 
 template <milliseconds settings::*Member>
 void read_time(reader& in, node const& v, settings& out) {
-    set_duration(in, v, out.*Member, one, circuit::longest);
+    set_duration(in, v, out.*Member, shortest, circuit::longest);
 }
 
 /// The smallest share that is told from none.

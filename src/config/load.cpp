@@ -71,10 +71,9 @@ loaded load_text(std::string_view text) {
     std::stable_sort(result.issues.begin(), result.issues.end(), [](issue const& a, issue const& b) {
         return std::pair(a.line, a.column) < std::pair(b.line, b.column);
     });
-    auto is_error = [](issue const& i) { return i.level == issue::severity::error; };
-    if (std::any_of(result.issues.begin(), result.issues.end(), is_error))
+    if (std::any_of(result.issues.begin(), result.issues.end(), std::mem_fn(&issue::is_error)))
         // Next to an error (a misspelt reference, say) "not used" would be noise.
-        std::erase_if(result.issues, [&](issue const& i) { return !is_error(i); });
+        std::erase_if(result.issues, [](issue const& i) { return !i.is_error(); });
     else
         result.value = std::move(value);
     return result;

@@ -20,6 +20,8 @@ struct issue {
     std::size_t line = 0;
     std::size_t column = 0;
     std::string message;
+
+    bool is_error() const noexcept { return level == severity::error; }
 };
 
 /// `file:12:5: /limits/per-user/limit: must be ...`; a warning says so after the place.

@@ -10,7 +10,7 @@
 namespace weir::service {
 namespace {
 
-using json = nlohmann::ordered_json;
+using nlohmann::ordered_json;
 using proxy::awaitable;
 using proxy::use_result;
 using std::chrono::microseconds;
@@ -42,10 +42,10 @@ awaitable<void> circuit_desk::permit(proxy::client_stream& client, proxy::id_sou
     if (client.gone())
         co_return; // the leave gives itself back
     auto const given = leave.detach();
-    json answer{{"granted", static_cast<bool>(given)},
-                {"name", of.name()},
-                {"state", to_string(of.now())},
-                {"epoch", of.epoch()}};
+    ordered_json answer{{"granted", static_cast<bool>(given)},
+                        {"name", of.name()},
+                        {"state", to_string(of.now())},
+                        {"epoch", of.epoch()}};
     if (given) {
         answer["permit"] = seal_.write({given, ids.random(), wall_clock()});
         if (given.lease != 0)
@@ -62,7 +62,7 @@ awaitable<void> circuit_desk::permit(proxy::client_stream& client, proxy::id_sou
 std::string circuit_desk::result(circuit_result const& said, used_permits& used) {
     auto const why = take(said, used);
     auto const& of = circuit_.breaker();
-    json answer{{"counted", why.empty()}, {"name", of.name()}, {"state", to_string(of.now())}};
+    ordered_json answer{{"counted", why.empty()}, {"name", of.name()}, {"state", to_string(of.now())}};
     if (!why.empty())
         answer["reason"] = why;
     return answer.dump();

@@ -8,7 +8,7 @@
 namespace weir::service {
 namespace {
 
-using json = nlohmann::ordered_json;
+using nlohmann::ordered_json;
 using proxy::awaitable;
 using proxy::use_result;
 
@@ -37,7 +37,7 @@ awaitable<error_code> lock_desk::acquire(std::string const& name, lock_order con
     if (client_.gone())
         co_return errc::cancelled; // what was granted meanwhile goes with the lease
     if (ec == errc::lock_busy) {
-        into = json{{"held", false}, {"name", name}}.dump();
+        into = ordered_json{{"held", false}, {"name", name}}.dump();
         co_return error_code{};
     }
     if (ec)
@@ -47,7 +47,8 @@ awaitable<error_code> lock_desk::acquire(std::string const& name, lock_order con
     if (text.empty())
         co_return errc::lock_lost;
     into =
-        json{{"held", true}, {"name", name}, {"fence", fence}, {"ttl_ms", order.ttl.count()}, {"lease", text}}.dump();
+        ordered_json{{"held", true}, {"name", name}, {"fence", fence}, {"ttl_ms", order.ttl.count()}, {"lease", text}}
+            .dump();
     co_return error_code{};
 }
 
@@ -66,7 +67,7 @@ awaitable<error_code> lock_desk::settle(std::string const& name, lock_order cons
     }
     if (ec)
         co_return ec;
-    json answer{{extends ? "held" : "released", held}, {"name", name}, {"fence", order.held.fence}};
+    ordered_json answer{{extends ? "held" : "released", held}, {"name", name}, {"fence", order.held.fence}};
     if (extends && held)
         answer["ttl_ms"] = order.held.what.lasts.count();
     into = answer.dump();

@@ -29,7 +29,7 @@ constexpr int seeds = 6;
 constexpr int seeds = 30;
 #endif
 
-settings fleet_settings() {
+settings simulated_settings() {
     settings how;
     how.window_time = 2s;
     how.minimum_calls = 20;
@@ -52,9 +52,9 @@ struct faults {
 class world;
 
 /// One process of the fleet.
-class instance {
+class simulated_instance {
 public:
-    instance(world& around, std::string id, bool reaches_upstream);
+    simulated_instance(world& around, std::string id, bool reaches_upstream);
 
     void step();
     void hear(std::string text, nanoseconds delay) { inbox_.emplace(now_later(delay), std::move(text)); }
@@ -149,8 +149,8 @@ public:
 
     circuit_runner redis;
     nanoseconds now{0};
-    std::vector<std::unique_ptr<instance>> fleet;
-    settings const how = fleet_settings();
+    std::vector<std::unique_ptr<simulated_instance>> fleet;
+    settings const how = simulated_settings();
     std::map<reason, int> changes;
 
 private:
@@ -158,7 +158,7 @@ private:
         if (fleet.size() <= static_cast<std::size_t>(i))
             fleet.resize(static_cast<std::size_t>(i) + 1);
         fleet[static_cast<std::size_t>(i)] =
-            std::make_unique<instance>(*this, "i" + std::to_string(++born_), i != allowed_.cut_off);
+            std::make_unique<simulated_instance>(*this, "i" + std::to_string(++born_), i != allowed_.cut_off);
     }
 
     void misbehave() {
@@ -255,7 +255,7 @@ private:
     std::map<std::pair<std::uint64_t, std::uint64_t>, microseconds> lent_;
 };
 
-instance::instance(world& around, std::string id, bool reaches_upstream)
+simulated_instance::simulated_instance(world& around, std::string id, bool reaches_upstream)
     : world_(around)
     , reaches_upstream_(reaches_upstream)
     , clock_offset_(1000h + milliseconds{around.draw(10'000'000)})
@@ -263,11 +263,11 @@ instance::instance(world& around, std::string id, bool reaches_upstream)
     , subject_(around.how, {}, around.draw(1u << 30))
     , next_tick_(around.now + milliseconds{around.draw(100)}) {}
 
-nanoseconds instance::now_later(nanoseconds delay) const { return world_.now + delay; }
+nanoseconds simulated_instance::now_later(nanoseconds delay) const { return world_.now + delay; }
 
-time_point instance::local_now() const { return time_point{world_.now + clock_offset_}; }
+time_point simulated_instance::local_now() const { return time_point{world_.now + clock_offset_}; }
 
-void instance::step() {
+void simulated_instance::step() {
     while (!inbox_.empty() && inbox_.begin()->first <= world_.now) {
         subject_.heard(*read_message(inbox_.begin()->second), local_now());
         inbox_.erase(inbox_.begin());
@@ -287,7 +287,7 @@ void instance::step() {
     check_growth();
 }
 
-void instance::take_calls() {
+void simulated_instance::take_calls() {
     for (auto i = world_.draw(4); i > 0; --i)
         if (auto const leave = subject_.breaker().acquire(local_now())) {
             bool const good = world_.upstream_up() && reaches_upstream_;
@@ -297,7 +297,7 @@ void instance::take_calls() {
         }
 }
 
-void instance::end_calls() {
+void simulated_instance::end_calls() {
     std::erase_if(running_, [this](call const& each) {
         if (each.ends > world_.now)
             return false;
@@ -309,7 +309,7 @@ void instance::end_calls() {
     });
 }
 
-void instance::speak() {
+void simulated_instance::speak() {
     bool const tick = world_.now >= next_tick_;
     if (tick)
         next_tick_ = world_.now + 100ms;
@@ -329,7 +329,7 @@ void instance::speak() {
     }
 }
 
-void instance::check_growth() {
+void simulated_instance::check_growth() {
     auto const epoch = subject_.breaker().epoch();
     EXPECT_GE(epoch, last_epoch_) << "an epoch went back";
     last_epoch_ = epoch;

@@ -9,14 +9,14 @@ namespace {
 
 using namespace std::chrono_literals;
 
-struct asked {
+struct asked_once {
     decision said;
     std::optional<error_code> ended;
 };
 
 class limiter_outage : public limiter_test {
 protected:
-    static void begin(limiter& subject, rule const& r, asked& one) {
+    static void begin(limiter& subject, rule const& r, asked_once& one) {
         charge const charges[] = {{&r, "alice", "e"}};
         subject.async_check(charges, one.said, [&one](error_code ec) { one.ended = ec; });
     }
@@ -34,7 +34,7 @@ TEST_F(limiter_outage, after_two_silences_nobody_asks_a_stopped_server_until_it_
     run(io, [&]() -> asio::awaitable<void> {
         co_await client.async_connect(use_result);
         server.pause();
-        std::deque<asked> first(2);
+        std::deque<asked_once> first(2);
         for (auto& each : first) {
             begin(subject, rule_, each);
             co_await ended(each);
@@ -44,10 +44,10 @@ TEST_F(limiter_outage, after_two_silences_nobody_asks_a_stopped_server_until_it_
         }
         EXPECT_TRUE(subject.redis_away());
         for (int i = 0; i < 100; ++i) {
-            asked one;
+            asked_once one;
             auto const submitted = client.stats().submitted;
             begin(subject, rule_, one);
-            EXPECT_EQ(client.stats().submitted, submitted) << "asked Redis";
+            EXPECT_EQ(client.stats().submitted, submitted) << "asked_once Redis";
             co_await ended(one);
             EXPECT_TRUE(one.said.allowed && one.said.error);
         }

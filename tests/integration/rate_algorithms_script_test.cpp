@@ -19,8 +19,6 @@ namespace {
 using std::chrono::microseconds;
 using std::chrono::milliseconds;
 
-constexpr microseconds start{1'700'000'000'123'456};
-
 class dice {
 public:
     explicit dice(std::uint64_t seed)

@@ -14,8 +14,8 @@ using weir::charge;
 using weir::rule;
 using weir::test::request_of;
 using weir::test::script_runner;
+using weir::test::start;
 
-constexpr microseconds start{1'700'000'000'123'456};
 constexpr microseconds second{1'000'000};
 
 class rate_check_script : public testing::Test {

@@ -12,7 +12,6 @@ namespace {
 using std::chrono::microseconds;
 using std::chrono::milliseconds;
 
-constexpr microseconds start{1'700'000'000'123'456};
 constexpr microseconds second{1'000'000};
 constexpr check_request::form once{check_order::once, {}, milliseconds{60'000}};
 constexpr check_request::form extend{check_order::extend, {}, milliseconds{60'000}};

@@ -13,7 +13,6 @@ using std::chrono::microseconds;
 using std::chrono::milliseconds;
 using numbers = std::vector<std::int64_t>;
 
-constexpr microseconds start{1'700'000'000'123'456};
 constexpr milliseconds window{100};
 /// By the clock of the server, which the test does not set: longer than the test takes.
 constexpr std::chrono::hours kept{1};

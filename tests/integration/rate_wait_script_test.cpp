@@ -15,8 +15,6 @@ namespace {
 using std::chrono::microseconds;
 using std::chrono::milliseconds;
 
-constexpr microseconds start{1'700'000'000'123'456};
-
 /// All that was admitted, at the time from which it counts.
 struct admitted {
     std::int64_t at;

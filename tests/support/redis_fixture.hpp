@@ -2,6 +2,7 @@
 
 #include "support/redis_server.hpp"
 #include "support/until.hpp"
+#include "support/use_result.hpp"
 
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/awaitable.hpp>
@@ -20,7 +21,6 @@
 namespace weir::test {
 
 /// An error_code as the result of co_await, instead of an exception.
-inline constexpr auto use_result = asio::as_tuple(asio::use_awaitable);
 
 /// Longer than anything takes on a busy machine: a test that needs it has failed.
 inline constexpr std::chrono::seconds patience{20};

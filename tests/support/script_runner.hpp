@@ -14,6 +14,9 @@
 
 namespace weir::test {
 
+/// Where the tests' clock of a script begins.
+inline constexpr std::chrono::microseconds start{1'700'000'000'123'456};
+
 /// The text of a script with the line that reads the server's clock reading the fields `s` and `us` of the hash `clock`
 /// instead. (Production has no such line and no argument for a time.)
 std::string with_test_clock(std::string source);

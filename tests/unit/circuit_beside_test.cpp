@@ -1,3 +1,5 @@
+#include "support/use_result.hpp"
+
 #include <weir/circuit/adaptive_throttle.hpp>
 #include <weir/circuit/bulkhead.hpp>
 #include <weir/circuit/hedge.hpp>
@@ -17,7 +19,7 @@ namespace weir::circuit {
 namespace {
 
 using namespace std::chrono_literals;
-constexpr auto use_result = asio::as_tuple(asio::use_awaitable);
+using test::use_result;
 
 time_point at(std::chrono::nanoseconds t) { return time_point{1000h} + t; }
 

@@ -1,3 +1,5 @@
+#include "support/use_result.hpp"
+
 #include <weir/circuit/registry.hpp>
 
 #include <boost/asio/as_tuple.hpp>
@@ -16,9 +18,9 @@ namespace weir::circuit {
 namespace {
 
 using namespace std::chrono_literals;
-constexpr auto use_result = asio::as_tuple(asio::use_awaitable);
+using test::use_result;
 
-settings small() {
+settings counting_ten() {
     settings how;
     how.window = window_kind::count;
     how.window_calls = 10;
@@ -48,7 +50,7 @@ protected:
 
     asio::io_context io;
     registry all{io};
-    breaker api = all.get("api", small());
+    breaker api = all.get("api", counting_ten());
 };
 
 TEST_F(circuit_registry, a_permit_that_goes_without_a_result_gives_itself_back) {
@@ -198,7 +200,7 @@ TEST_F(circuit_registry, b36_listeners_may_call_back_in) {
         heard.push_back(which.name() + " " + std::string(to_string(what.to)));
         auto again = which;
         EXPECT_FALSE(again.try_acquire());
-        all.get("made within", small());
+        all.get("made within", counting_ten());
         second = all.on_change([&](breaker const&, change const&) { heard.push_back("second"); });
         if (what.to == state::open)
             again.async_set({state::forced_open, {}, "listener", "test"}, asio::detached);
@@ -241,7 +243,7 @@ TEST_F(circuit_registry, b34_setting_half_open_what_is_closed_is_illegal) {
 }
 
 TEST_F(circuit_registry, a_name_has_one_circuit_and_other_settings_are_refused) {
-    EXPECT_EQ(all.get("api", small()).name(), "api");
+    EXPECT_EQ(all.get("api", counting_ten()).name(), "api");
     EXPECT_EQ(all.all().size(), 1u);
     EXPECT_THROW(all.get("api"), std::invalid_argument);
     EXPECT_TRUE(all.find("api"));
@@ -250,7 +252,7 @@ TEST_F(circuit_registry, a_name_has_one_circuit_and_other_settings_are_refused) 
 
 TEST_F(circuit_registry, handles_and_permits_outlive_their_registry) {
     auto own = std::make_unique<registry>(io);
-    auto handle = own->get("x", small());
+    auto handle = own->get("x", counting_ten());
     auto leave = handle.try_acquire();
     own.reset();
     leave.failure();
@@ -262,7 +264,7 @@ TEST_F(circuit_registry, handles_and_permits_outlive_their_registry) {
 
 TEST_F(circuit_registry, a_registry_may_be_closed_by_a_listener) {
     auto own = std::make_unique<registry>(io);
-    auto handle = own->get("x", small());
+    auto handle = own->get("x", counting_ten());
     auto const listener = own->on_change([&](breaker const&, change const&) { own->close(); });
     for (int i = 0; i < 4; ++i)
         handle.try_acquire().failure();

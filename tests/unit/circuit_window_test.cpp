@@ -13,7 +13,7 @@ namespace {
 
 using namespace std::chrono_literals;
 
-time_point at(std::chrono::nanoseconds t) { return time_point{1000h} + t; }
+time_point after(std::chrono::nanoseconds t) { return time_point{1000h} + t; }
 
 settings by_count(std::uint32_t calls) {
     settings how;
@@ -30,17 +30,17 @@ settings by_time(std::chrono::milliseconds time) {
 
 TEST(circuit_window, b06_the_oldest_of_a_count_window_is_evicted_exactly) {
     window subject(by_count(3));
-    subject.record(true, false, false, at(0s));
-    subject.record(false, true, false, at(0s));
-    subject.record(true, true, true, at(0s));
+    subject.record(true, false, false, after(0s));
+    subject.record(false, true, false, after(0s));
+    subject.record(true, true, true, after(0s));
     EXPECT_EQ(subject.all(), (tally{3, 2, 2}));
     EXPECT_EQ(subject.shared(), (tally{2, 1, 1}));
-    subject.record(false, false, false, at(0s));
+    subject.record(false, false, false, after(0s));
     EXPECT_EQ(subject.all(), (tally{3, 1, 2})) << "the failure went, nothing else";
-    subject.record(false, false, false, at(0s));
+    subject.record(false, false, false, after(0s));
     EXPECT_EQ(subject.all(), (tally{3, 1, 1}));
     EXPECT_EQ(subject.shared(), (tally{2, 0, 0}));
-    subject.record(false, false, false, at(0s));
+    subject.record(false, false, false, after(0s));
     EXPECT_EQ(subject.all(), (tally{3, 0, 0}));
     EXPECT_EQ(subject.shared(), (tally{3, 0, 0}));
 }
@@ -53,7 +53,7 @@ TEST(circuit_window, b06_a_count_window_is_the_last_results_whatever_they_were) 
     std::deque<int> last;
     for (int i = 0; i < 2000; ++i) {
         auto const what = static_cast<int>(random() % 8);
-        subject.record(what & 1, what & 2, what & 4, at(0s));
+        subject.record(what & 1, what & 2, what & 4, after(0s));
         last.push_back(what);
         if (last.size() > 17)
             last.pop_front();
@@ -71,16 +71,16 @@ TEST(circuit_window, b06_a_count_window_is_the_last_results_whatever_they_were) 
 
 TEST(circuit_window, b07_a_time_bucket_expires_exactly) {
     window subject(by_time(10s));
-    subject.record(true, false, false, at(0s));
-    subject.record(false, true, false, at(999ms));
-    subject.record(false, false, false, at(1s));
-    subject.advance(at(10s - 1ns));
+    subject.record(true, false, false, after(0s));
+    subject.record(false, true, false, after(999ms));
+    subject.record(false, false, false, after(1s));
+    subject.advance(after(10s - 1ns));
     EXPECT_EQ(subject.all(), (tally{3, 1, 1}));
-    subject.advance(at(10s));
+    subject.advance(after(10s));
     EXPECT_EQ(subject.all(), (tally{1, 0, 0})) << "the first bucket has left, the second has not";
-    subject.advance(at(11s - 1ns));
+    subject.advance(after(11s - 1ns));
     EXPECT_EQ(subject.all(), (tally{1, 0, 0}));
-    subject.advance(at(11s));
+    subject.advance(after(11s));
     EXPECT_EQ(subject.all(), (tally{}));
     EXPECT_EQ(subject.shared(), (tally{}));
 }
@@ -88,21 +88,21 @@ TEST(circuit_window, b07_a_time_bucket_expires_exactly) {
 TEST(circuit_window, b07_an_idle_gap_longer_than_the_window_clears_all) {
     window subject(by_time(10s));
     for (int i = 0; i < 10; ++i)
-        subject.record(true, true, i % 2 == 0, at(i * 1s));
+        subject.record(true, true, i % 2 == 0, after(i * 1s));
     EXPECT_EQ(subject.all().calls, 10u);
-    subject.record(false, false, false, at(1000h));
+    subject.record(false, false, false, after(1000h));
     EXPECT_EQ(subject.all(), (tally{1, 0, 0}));
     EXPECT_EQ(subject.shared(), (tally{1, 0, 0}));
 }
 
 TEST(circuit_window, b08_a_result_from_an_expired_bucket_is_dropped) {
     window subject(by_time(10s));
-    EXPECT_TRUE(subject.record(false, false, false, at(20s)));
-    EXPECT_TRUE(subject.record(true, false, false, at(11s))) << "the oldest bucket that is in the window";
-    EXPECT_FALSE(subject.record(true, false, false, at(11s - 1ns)));
+    EXPECT_TRUE(subject.record(false, false, false, after(20s)));
+    EXPECT_TRUE(subject.record(true, false, false, after(11s))) << "the oldest bucket that is in the window";
+    EXPECT_FALSE(subject.record(true, false, false, after(11s - 1ns)));
     EXPECT_FALSE(subject.record(true, false, false, time_point{}));
     EXPECT_EQ(subject.all(), (tally{2, 1, 0}));
-    subject.advance(at(21s));
+    subject.advance(after(21s));
     EXPECT_EQ(subject.all(), (tally{1, 0, 0})) << "it expires with its own bucket";
 }
 
@@ -116,7 +116,7 @@ TEST(circuit_window, counts_of_a_time_window_are_those_of_its_buckets) {
     for (int i = 0; i < 3000; ++i) {
         now += std::chrono::milliseconds{random() % 100 == 0 ? random() % 3000 : random() % 30};
         bool const failed = random() % 2;
-        subject.record(failed, false, false, at(now));
+        subject.record(failed, false, false, after(now));
         all.emplace_back(now, failed);
         auto const oldest = now - now % 100ms - 900ms;
         tally expected;

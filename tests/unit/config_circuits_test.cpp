@@ -1,6 +1,8 @@
 #include "config/load.hpp"
 #include "config/show.hpp"
 
+#include "support/config_complaints.hpp"
+
 #include <gmock/gmock.h>
 
 // Circuits in the configuration.
@@ -10,19 +12,13 @@ namespace {
 using namespace weir::config;
 using testing::ElementsAre;
 using testing::HasSubstr;
+using weir::test::complaints;
 
 /// A document with that circuit "c", which its upstream has.
 std::string with_circuit(std::string const& fields) {
     return R"({"listen":[{"address":"127.0.0.1:0"}],"circuits":{"c":{)" + fields +
            R"(}},"upstreams":{"u":{"targets":["http://a"],"circuit":"c"}},
               "routes":[{"name":"r","path":"/*","upstream":"u"}]})";
-}
-
-std::vector<std::string> complaints(std::string const& text) {
-    std::vector<std::string> all;
-    for (auto const& each : load_text(text).issues)
-        all.push_back(each.pointer + ": " + each.message);
-    return all;
 }
 
 TEST(config_circuits, every_field_is_read_and_shown_again) {

@@ -25,7 +25,7 @@ std::string with(std::string_view extra) {
            std::string(extra) + "}";
 }
 
-std::vector<std::string> complaints(std::string_view text) {
+std::vector<std::string> complaint_lines(std::string_view text) {
     std::vector<std::string> lines;
     for (auto const& found : load_text(text).issues)
         lines.push_back(to_string(found, "f"));
@@ -86,7 +86,7 @@ TEST(config_load, what_is_absent_has_its_default) {
 
 TEST(config_load, every_error_of_a_file_is_reported_with_its_place_and_pointer) {
     EXPECT_THAT(
-        complaints(R"({
+        complaint_lines(R"({
   "listen": [{ "address": "localhost:8080" }],
   "wrokers": 2,
   "workers": "two",
@@ -118,17 +118,18 @@ TEST(config_load, every_error_of_a_file_is_reported_with_its_place_and_pointer) 
 }
 
 TEST(config_load, a_syntax_error_has_line_and_column_and_does_not_repeat_the_text) {
-    EXPECT_THAT(complaints("{\n  \"redis\": { \"url\": \"redis://:hunter2@h\" ]\n}"),
+    EXPECT_THAT(complaint_lines("{\n  \"redis\": { \"url\": \"redis://:hunter2@h\" ]\n}"),
                 ElementsAre(AllOf(HasSubstr("f:2:42: syntax error while parsing object"), Not(HasSubstr("hunter2")))));
-    EXPECT_THAT(complaints(""), ElementsAre(HasSubstr("f:1:1: syntax error")));
-    EXPECT_THAT(complaints(R"({"a": "hunter2)"), ElementsAre(AllOf(HasSubstr("f:1:15: "), Not(HasSubstr("hunter2")))));
-    EXPECT_THAT(complaints("{} {}"), ElementsAre(HasSubstr("f:1:4: syntax error")));
-    EXPECT_THAT(complaints("[1e999]"), ElementsAre(HasSubstr("number overflow")));
-    EXPECT_THAT(complaints(std::string(100, '[')), ElementsAre(HasSubstr("nested deeper than 64 levels")));
+    EXPECT_THAT(complaint_lines(""), ElementsAre(HasSubstr("f:1:1: syntax error")));
+    EXPECT_THAT(complaint_lines(R"({"a": "hunter2)"),
+                ElementsAre(AllOf(HasSubstr("f:1:15: "), Not(HasSubstr("hunter2")))));
+    EXPECT_THAT(complaint_lines("{} {}"), ElementsAre(HasSubstr("f:1:4: syntax error")));
+    EXPECT_THAT(complaint_lines("[1e999]"), ElementsAre(HasSubstr("number overflow")));
+    EXPECT_THAT(complaint_lines(std::string(100, '[')), ElementsAre(HasSubstr("nested deeper than 64 levels")));
 }
 
 TEST(config_load, a_key_written_twice_is_an_error_that_names_the_first) {
-    EXPECT_THAT(complaints("{\"limits\": {\n \"a\": {\"limit\": 1, \"window\": \"1s\"},\n \"a\": {}\n}}"),
+    EXPECT_THAT(complaint_lines("{\"limits\": {\n \"a\": {\"limit\": 1, \"window\": \"1s\"},\n \"a\": {}\n}}"),
                 testing::Contains("f:3:2: /limits/a: written twice: the first is in line 2"));
 }
 
@@ -233,14 +234,14 @@ TEST(config_load, a_group_behind_sentinels_is_named_with_who_watches_it) {
     EXPECT_EQ(redis.master, "group");
     EXPECT_THAT(redis.sentinels, ElementsAre(testing::Pair("10.0.0.1", 26379), testing::Pair("::1", 26380)));
     EXPECT_EQ(redis.sentinel_user + redis.sentinel_password, "wp");
-    EXPECT_THAT(complaints(with(R"({"mode":"sentinel"})")),
+    EXPECT_THAT(complaint_lines(with(R"({"mode":"sentinel"})")),
                 ElementsAre(HasSubstr("/redis: \"mode\": \"sentinel\" wants the name of the group"),
                             HasSubstr("/redis: \"mode\": \"sentinel\" wants to know who watches")));
-    EXPECT_THAT(complaints(with(R"({"master":"group","sentinels":["h:1"]})")),
+    EXPECT_THAT(complaint_lines(with(R"({"master":"group","sentinels":["h:1"]})")),
                 ElementsAre(HasSubstr("are for \"mode\": \"sentinel\"")));
-    EXPECT_THAT(complaints(with(R"({"mode":"sentinel","master":"g","sentinels":["h:1"],"nodes":["h:1"]})")),
+    EXPECT_THAT(complaint_lines(with(R"({"mode":"sentinel","master":"g","sentinels":["h:1"],"nodes":["h:1"]})")),
                 ElementsAre(HasSubstr("nodes is for \"mode\": \"cluster\"")));
-    EXPECT_THAT(complaints(with(R"({"mode":"sentinel","master":"g","sentinels":["h:1", "h"]})")),
+    EXPECT_THAT(complaint_lines(with(R"({"mode":"sentinel","master":"g","sentinels":["h:1", "h"]})")),
                 ElementsAre(HasSubstr("/redis/sentinels/1: must be HOST:PORT")));
 }
 

@@ -1,6 +1,8 @@
 #include "config/load.hpp"
 #include "config/show.hpp"
 
+#include "support/config_complaints.hpp"
+
 #include <gmock/gmock.h>
 
 // Locks in the configuration.
@@ -11,19 +13,13 @@ using namespace weir::config;
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
+using weir::test::complaints;
 
 /// A document with that lock "s", which its route takes.
 std::string with_lock(std::string const& fields, std::string const& more = {}) {
     return R"({"listen":[{"address":"127.0.0.1:0"}],)" + more + R"("locks":{"s":{)" + fields +
            R"(}},"upstreams":{"u":{"targets":["http://a"]}},
               "routes":[{"name":"r","path":"/*","upstream":"u","lock":"s"}]})";
-}
-
-std::vector<std::string> complaints(std::string const& text) {
-    std::vector<std::string> all;
-    for (auto const& each : load_text(text).issues)
-        all.push_back(each.pointer + ": " + each.message);
-    return all;
 }
 
 TEST(config_locks, every_field_is_read_and_shown_again) {

@@ -1,6 +1,8 @@
 #include "config/load.hpp"
 #include "config/show.hpp"
 
+#include "support/config_complaints.hpp"
+
 #include <gmock/gmock.h>
 
 // What routes say of requests that share an answer.
@@ -10,18 +12,12 @@ namespace {
 using namespace weir::config;
 using testing::ElementsAre;
 using testing::HasSubstr;
+using weir::test::complaints;
 
 std::string with_route(std::string const& fields) {
     return R"({"listen":[{"address":"127.0.0.1:0"}],"upstreams":{"u":{"targets":["http://a"]}},
               "routes":[{"name":"r","path":"/*","upstream":"u",)" +
            fields + "}]}";
-}
-
-std::vector<std::string> complaints(std::string const& text) {
-    std::vector<std::string> all;
-    for (auto const& each : load_text(text).issues)
-        all.push_back(each.pointer + ": " + each.message);
-    return all;
 }
 
 void expect_shown_again(config const& value) {

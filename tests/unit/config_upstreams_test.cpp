@@ -20,7 +20,7 @@ std::string with_upstream(std::string const& fields) {
 }
 
 /// What is said of upstreams.
-std::vector<std::string> complaints(std::string const& fields) {
+std::vector<std::string> upstream_complaints(std::string const& fields) {
     std::vector<std::string> all;
     for (auto const& each : load_text(with_upstream(fields)).issues)
         if (each.pointer.starts_with("/upstreams"))
@@ -29,9 +29,9 @@ std::vector<std::string> complaints(std::string const& fields) {
 }
 
 TEST(config_upstreams, an_attempt_that_may_last_as_long_as_all_of_them_is_a_contradiction) {
-    EXPECT_THAT(complaints(R"("timeouts":{"per_try":"5s","total":"5s"})"),
+    EXPECT_THAT(upstream_complaints(R"("timeouts":{"per_try":"5s","total":"5s"})"),
                 ElementsAre("/upstreams/u/timeouts: \"per_try\" says nothing: it is not shorter than \"total\""));
-    EXPECT_THAT(complaints(R"("timeouts":{"per_try":"5s"})"), ElementsAre());
+    EXPECT_THAT(upstream_complaints(R"("timeouts":{"per_try":"5s"})"), ElementsAre());
 }
 
 TEST(config_upstreams, every_field_is_read_and_shown_again) {
@@ -78,26 +78,28 @@ TEST(config_upstreams, every_field_is_read_and_shown_again) {
 }
 
 TEST(config_upstreams, what_is_wrong_is_named) {
-    EXPECT_THAT(complaints(R"("balance":"random")"),
+    EXPECT_THAT(upstream_complaints(R"("balance":"random")"),
                 ElementsAre(HasSubstr("/upstreams/u/balance: unknown value \"random\"; known: round_robin, ")));
-    EXPECT_THAT(complaints(R"("hash_key":"ip")"), ElementsAre(HasSubstr("/upstreams/u/hash_key: says nothing unless")));
-    EXPECT_THAT(complaints(R"("retries":{"attempts":1})"),
+    EXPECT_THAT(upstream_complaints(R"("hash_key":"ip")"),
+                ElementsAre(HasSubstr("/upstreams/u/hash_key: says nothing unless")));
+    EXPECT_THAT(upstream_complaints(R"("retries":{"attempts":1})"),
                 ElementsAre(HasSubstr("/upstreams/u/retries: one attempt is none more")));
-    EXPECT_THAT(complaints(R"("retries":{"statuses":[404]})"),
+    EXPECT_THAT(upstream_complaints(R"("retries":{"statuses":[404]})"),
                 ElementsAre(HasSubstr("/upstreams/u/retries/statuses/0: must be a whole number from 500 to 599")));
-    EXPECT_THAT(complaints(R"("health":{"path":"healthz"})"),
+    EXPECT_THAT(upstream_complaints(R"("health":{"path":"healthz"})"),
                 ElementsAre(HasSubstr("/upstreams/u/health/path: must be a path that starts with \"/\"")));
-    EXPECT_THAT(complaints(R"("health":{})"),
+    EXPECT_THAT(upstream_complaints(R"("health":{})"),
                 ElementsAre(HasSubstr("/upstreams/u/health: the field \"path\" is missing")));
-    EXPECT_THAT(complaints(R"("fallback":{})"), ElementsAre(HasSubstr("/upstreams/u/fallback: says nothing")));
-    EXPECT_THAT(complaints(R"("fallback":{"upstream":"u"})"),
+    EXPECT_THAT(upstream_complaints(R"("fallback":{})"), ElementsAre(HasSubstr("/upstreams/u/fallback: says nothing")));
+    EXPECT_THAT(upstream_complaints(R"("fallback":{"upstream":"u"})"),
                 ElementsAre(HasSubstr("/upstreams/u/fallback/upstream: this upstream itself")));
-    EXPECT_THAT(complaints(R"("fallback":{"upstream":"backup","status":200})"),
+    EXPECT_THAT(upstream_complaints(R"("fallback":{"upstream":"backup","status":200})"),
                 ElementsAre(HasSubstr("/upstreams/u/fallback: either another upstream, or an answer")));
-    EXPECT_THAT(complaints(R"("fallback":{"upstream":"backups"})"),
+    EXPECT_THAT(upstream_complaints(R"("fallback":{"upstream":"backups"})"),
                 ElementsAre(HasSubstr("no upstream is called \"backups\"; did you mean \"backup\"?")));
-    EXPECT_THAT(complaints(R"("tls":{})"), ElementsAre(HasSubstr("/upstreams/u/tls: says nothing: no target is")));
-    EXPECT_THAT(complaints(R"("circuit":"c","target_circuit":"c")"),
+    EXPECT_THAT(upstream_complaints(R"("tls":{})"),
+                ElementsAre(HasSubstr("/upstreams/u/tls: says nothing: no target is")));
+    EXPECT_THAT(upstream_complaints(R"("circuit":"c","target_circuit":"c")"),
                 ElementsAre(HasSubstr("/upstreams/u/target_circuit: the same as \"circuit\"")));
 }
 

@@ -47,7 +47,7 @@ outcome read(std::string_view where, std::string_view text) {
     return whole;
 }
 
-outcome found(std::uint64_t value) { return {number_state::found, value, true}; }
+outcome found_value(std::uint64_t value) { return {number_state::found, value, true}; }
 outcome none(number_state why) { return {why, {}, true}; }
 
 TEST(http_json_pointer, takes_the_escapes_of_rfc_6901) {
@@ -64,59 +64,59 @@ TEST(http_json_pointer, takes_the_escapes_of_rfc_6901) {
 
 TEST(http_json_number_reader, zero_is_zero_whatever_its_exponent) {
     for (auto const* text : {"0e1444", "-0e1444", "0.00E+999", "0e-1444", "[0e1444]"})
-        EXPECT_EQ(read(*text == '[' ? "/0" : "", text), found(0)) << text;
+        EXPECT_EQ(read(*text == '[' ? "/0" : "", text), found_value(0)) << text;
     EXPECT_EQ(read("", "1e1444"), none(number_state::too_large));
 }
 
 TEST(http_json_number_reader, finds_the_number_at_the_pointer_and_nowhere_else) {
     constexpr auto where = "/usage/total_tokens";
-    EXPECT_EQ(read(where, R"({"usage":{"total_tokens":42}})"), found(42));
+    EXPECT_EQ(read(where, R"({"usage":{"total_tokens":42}})"), found_value(42));
     EXPECT_EQ(read(where, R"( { "id" : "x", "usage" : { "prompt_tokens" : 1, "total_tokens" : 42 } , "z":[1] } )"),
-              found(42));
+              found_value(42));
     EXPECT_EQ(
         read(
             where,
             R"({"total_tokens":1,"a":{"usage":{"total_tokens":2}},"usage":{"b":{"total_tokens":3},"total_tokens":4}})"),
-        found(4));
+        found_value(4));
     EXPECT_EQ(read(where, R"({"s":"{\"usage\":{\"total_tokens\":1}}"})"), none(number_state::absent));
     EXPECT_EQ(read(where, R"({"usage":[{"total_tokens":1}]})"), none(number_state::absent));
     EXPECT_EQ(read(where, R"([{"usage":{"total_tokens":1}}])"), none(number_state::absent));
     EXPECT_EQ(read(where, R"({"usag":1,"usagee":{"total_tokens":1},"usage":{"total_token":1,"total_tokenss":2}})"),
               none(number_state::absent));
-    EXPECT_EQ(read(where, R"({"us\u0061ge":{"total\u005ftokens":7}})"), found(7));
-    EXPECT_EQ(read("", "12 "), found(12));
-    EXPECT_EQ(read("/", R"({"":3})"), found(3));
-    EXPECT_EQ(read("/a~1b", R"({"a/b":3})"), found(3));
+    EXPECT_EQ(read(where, R"({"us\u0061ge":{"total\u005ftokens":7}})"), found_value(7));
+    EXPECT_EQ(read("", "12 "), found_value(12));
+    EXPECT_EQ(read("/", R"({"":3})"), found_value(3));
+    EXPECT_EQ(read("/a~1b", R"({"a/b":3})"), found_value(3));
 }
 
 TEST(http_json_number_reader, counts_in_arrays) {
-    EXPECT_EQ(read("/0", "[5]"), found(5));
-    EXPECT_EQ(read("/1/2", "[[1,2,3],[4,5,6],[7,8,9]]"), found(6));
-    EXPECT_EQ(read("/10", "[0,1,2,3,4,5,6,7,8,9,10]"), found(10));
-    EXPECT_EQ(read("/a/1/b", R"({"a":[{"b":1},{"c":{"b":5},"b":2},{"b":3}]})"), found(2));
-    EXPECT_EQ(read("/1", R"({"1":4})"), found(4));
+    EXPECT_EQ(read("/0", "[5]"), found_value(5));
+    EXPECT_EQ(read("/1/2", "[[1,2,3],[4,5,6],[7,8,9]]"), found_value(6));
+    EXPECT_EQ(read("/10", "[0,1,2,3,4,5,6,7,8,9,10]"), found_value(10));
+    EXPECT_EQ(read("/a/1/b", R"({"a":[{"b":1},{"c":{"b":5},"b":2},{"b":3}]})"), found_value(2));
+    EXPECT_EQ(read("/1", R"({"1":4})"), found_value(4));
     for (auto const* off : {"/01", "/-", "/3", "/x", "/1x", "/", "/99999999999999999999"})
         EXPECT_EQ(read(off, "[1,2,3]"), none(number_state::absent)) << off;
 }
 
 TEST(http_json_number_reader, the_last_of_a_key_that_stands_twice_counts) {
-    EXPECT_EQ(read("/a", R"({"a":1,"a":2})"), found(2));
+    EXPECT_EQ(read("/a", R"({"a":1,"a":2})"), found_value(2));
     EXPECT_EQ(read("/a/b", R"({"a":{"b":1},"a":{}})"), none(number_state::absent));
     EXPECT_EQ(read("/a/b", R"({"a":{"b":1},"a":{"b":null}})"), none(number_state::no_number));
-    EXPECT_EQ(read("/a/b", R"({"a":{"b":"x"},"a":{"b":3}})"), found(3));
+    EXPECT_EQ(read("/a/b", R"({"a":{"b":"x"},"a":{"b":3}})"), found_value(3));
 }
 
 TEST(http_json_number_reader, takes_numbers_as_it_says) {
     auto const at = [](std::string const& number) { return read("/n", "{\"n\":" + number + "}"); };
     for (auto const* twelve : {"12", "12.0", "1.2e1", "1.2E+1", "120e-1", "12.000"})
-        EXPECT_EQ(at(twelve), found(12)) << twelve;
-    EXPECT_EQ(at("0"), found(0));
-    EXPECT_EQ(at("-0"), found(0));
-    EXPECT_EQ(at("-0.0"), found(0));
-    EXPECT_EQ(at("0.1"), found(1));
-    EXPECT_EQ(at("1.000000001"), found(2));
-    EXPECT_EQ(at("1e-300"), found(1));
-    EXPECT_EQ(at("9007199254740992"), found(9007199254740992ULL));
+        EXPECT_EQ(at(twelve), found_value(12)) << twelve;
+    EXPECT_EQ(at("0"), found_value(0));
+    EXPECT_EQ(at("-0"), found_value(0));
+    EXPECT_EQ(at("-0.0"), found_value(0));
+    EXPECT_EQ(at("0.1"), found_value(1));
+    EXPECT_EQ(at("1.000000001"), found_value(2));
+    EXPECT_EQ(at("1e-300"), found_value(1));
+    EXPECT_EQ(at("9007199254740992"), found_value(9007199254740992ULL));
     for (auto const* large : {"9007199254740993", "9223372036854775807", "9223372036854775808", "18446744073709551615",
                               "18446744073709551616", "1e16", "1e300"})
         EXPECT_EQ(at(large), none(number_state::too_large)) << large;
@@ -157,7 +157,7 @@ TEST(http_json_number_reader, nests_to_256_and_no_deeper) {
 }
 
 TEST(http_json_number_reader, passes_over_bytes_that_are_no_utf8) {
-    EXPECT_EQ(read("/n", "{\"s\":\"\xff\xc3\",\"n\":1}"), found(1));
+    EXPECT_EQ(read("/n", "{\"s\":\"\xff\xc3\",\"n\":1}"), found_value(1));
 }
 
 } // namespace

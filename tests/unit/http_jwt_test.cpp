@@ -15,7 +15,7 @@ using test::hs256_token;
 using test::secret_set;
 
 constexpr char secret[] = "0123456789abcdef0123456789abcdef";
-constexpr sys_seconds now{std::chrono::seconds{1'700'000'000}};
+constexpr sys_seconds issued_at{std::chrono::seconds{1'700'000'000}};
 
 constexpr char rfc_payload[] =
     "eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVlfQ";
@@ -49,7 +49,7 @@ jwt_rules by(std::string claim) {
 }
 
 jwt_refusal said_of(std::string const& token, std::string const& set = secret_set(secret), jwt_rules rules = {},
-                    sys_seconds at = now) {
+                    sys_seconds at = issued_at) {
     verified_identity who;
     auto const said = jwt_verifier(jwk_set(set), std::move(rules)).verify(token, at, who);
     EXPECT_EQ(who.user.empty(), said != jwt_refusal::none);
@@ -201,7 +201,7 @@ TEST(http_jwt, claims_become_attributes_where_they_are_texts) {
     rules.attributes = {"team", "plan", "admin"};
     verified_identity who;
     jwt_verifier const verifier(jwk_set(secret_set(secret)), rules);
-    ASSERT_EQ(verifier.verify(hs256_token(secret, claims(R"(,"team":"red","plan":7,"other":"x")")), now, who),
+    ASSERT_EQ(verifier.verify(hs256_token(secret, claims(R"(,"team":"red","plan":7,"other":"x")")), issued_at, who),
               jwt_refusal::none);
     EXPECT_EQ(who.attribute("team"), "red");
     EXPECT_EQ(who.attribute("plan"), "");
