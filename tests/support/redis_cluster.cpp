@@ -1,5 +1,7 @@
 #include "support/redis_cluster.hpp"
 
+#include "support/with_free_ports.hpp"
+
 #include <weir/redis/hash_slot.hpp>
 
 #include <algorithm>
@@ -99,21 +101,23 @@ redis_cluster::redis_cluster(options how)
 }
 
 redis_server& redis_cluster::start_node() {
-    redis_server::options how{.tcp = true,
-                              .password = {},
-                              .arguments = {"--cluster-enabled", "yes", "--cluster-node-timeout",
-                                            std::to_string(options_.node_timeout.count()), "--cluster-config-file",
-                                            "nodes.conf", "--cluster-port", std::to_string(free_port()),
-                                            "--cluster-require-full-coverage", "no", "--repl-diskless-sync-delay", "0",
-                                            "--cluster-replica-validity-factor", "0"}};
-    auto const tls_port = options_.tls ? free_port() : std::uint16_t{0};
-    if (options_.tls) {
-        auto const more = options_.tls->arguments(tls_port);
-        how.arguments.insert(how.arguments.end(), more.begin(), more.end());
-        how.arguments.insert(how.arguments.end(), {"--tls-cluster", "yes", "--tls-replication", "yes"});
-    }
-    nodes_.push_back(std::make_unique<redis_server>(how));
-    ports_.push_back(options_.tls ? tls_port : nodes_.back()->port());
+    with_free_ports([this] {
+        redis_server::options how{.tcp = true,
+                                  .password = {},
+                                  .arguments = {"--cluster-enabled", "yes", "--cluster-node-timeout",
+                                                std::to_string(options_.node_timeout.count()), "--cluster-config-file",
+                                                "nodes.conf", "--cluster-port", std::to_string(free_port()),
+                                                "--cluster-require-full-coverage", "no", "--repl-diskless-sync-delay",
+                                                "0", "--cluster-replica-validity-factor", "0"}};
+        auto const tls_port = options_.tls ? free_port() : std::uint16_t{0};
+        if (options_.tls) {
+            auto const more = options_.tls->arguments(tls_port);
+            how.arguments.insert(how.arguments.end(), more.begin(), more.end());
+            how.arguments.insert(how.arguments.end(), {"--tls-cluster", "yes", "--tls-replication", "yes"});
+        }
+        nodes_.push_back(std::make_unique<redis_server>(how));
+        ports_.push_back(options_.tls ? tls_port : nodes_.back()->port());
+    });
     ids_.push_back(nodes_.back()->run({"CLUSTER", "MYID"}));
     return *nodes_.back();
 }

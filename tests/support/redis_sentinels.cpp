@@ -1,5 +1,7 @@
 #include "support/redis_sentinels.hpp"
 
+#include "support/with_free_ports.hpp"
+
 #include <hiredis/hiredis.h>
 
 #include <chrono>
@@ -39,23 +41,25 @@ redis_sentinels::redis_sentinels(std::string password)
     how.arguments.insert(how.arguments.end(), {"--replicaof", "127.0.0.1", std::to_string(servers_[0]->port())});
     servers_.push_back(std::make_unique<redis_server>(how));
     for (int i = 0; i < 3; ++i) {
-        auto const port = free_port();
-        auto const home = directory_.path() + "/" + std::to_string(i);
-        std::filesystem::create_directory(home);
-        std::ofstream file(home + "/sentinel.conf");
-        file << "port " << port << "\nbind 127.0.0.1\ndir " << home << "\nsentinel monitor group 127.0.0.1 "
-             << servers_[0]->port()
-             << " 2\nsentinel down-after-milliseconds group 500\nsentinel failover-timeout group 2000\n";
-        if (!password_.empty())
-            file << "sentinel auth-pass group " << password_ << "\nrequirepass watch-" << password_
-                 << "\nsentinel sentinel-pass watch-" << password_ << '\n';
-        file.close();
-        redis::detail::server_process::settings settings;
-        settings.arguments = {home + "/sentinel.conf", "--sentinel"};
-        settings.log_path = home + "/log";
-        settings.endpoint.port = port;
-        sentinels_.push_back(std::make_unique<redis::detail::server_process>(settings));
-        ports_.push_back(port);
+        with_free_ports([&] {
+            auto const port = free_port();
+            auto const home = directory_.path() + "/" + std::to_string(i);
+            std::filesystem::create_directory(home);
+            std::ofstream file(home + "/sentinel.conf");
+            file << "port " << port << "\nbind 127.0.0.1\ndir " << home << "\nsentinel monitor group 127.0.0.1 "
+                 << servers_[0]->port()
+                 << " 2\nsentinel down-after-milliseconds group 500\nsentinel failover-timeout group 2000\n";
+            if (!password_.empty())
+                file << "sentinel auth-pass group " << password_ << "\nrequirepass watch-" << password_
+                     << "\nsentinel sentinel-pass watch-" << password_ << '\n';
+            file.close();
+            redis::detail::server_process::settings settings;
+            settings.arguments = {home + "/sentinel.conf", "--sentinel"};
+            settings.log_path = home + "/log";
+            settings.endpoint.port = port;
+            sentinels_.push_back(std::make_unique<redis::detail::server_process>(settings));
+            ports_.push_back(port);
+        });
     }
     auto const end = std::chrono::steady_clock::now() + std::chrono::seconds{30};
     auto const ready = [&] {

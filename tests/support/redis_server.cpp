@@ -1,5 +1,7 @@
 #include "support/redis_server.hpp"
 
+#include "support/with_free_ports.hpp"
+
 #include <array>
 #include <cerrno>
 #include <csignal>
@@ -69,18 +71,14 @@ std::uint16_t free_port() {
 redis_server::redis_server(options how)
     : options_(std::move(how))
     , socket_path_(directory_.path() + "/redis.sock") {
-    // Between the choice of a port and the server's bind another process may take it.
-    for (int attempt = 1;; ++attempt) {
-        if (options_.tcp)
-            port_ = free_port();
-        try {
-            start();
-            break;
-        } catch (std::runtime_error const&) {
-            if (!options_.tcp || attempt == 5)
-                throw;
-        }
+    if (!options_.tcp) {
+        start();
+        return;
     }
+    with_free_ports([this] {
+        port_ = free_port();
+        start();
+    });
 }
 
 // It has nothing to save, and may be stopped.
