@@ -102,7 +102,6 @@ api_answer answer_top(api_request const& asked, proxy::server const& of) {
 
 constexpr std::size_t most_refusals = 200;
 
-/// null: never.
 json show_rule(proxy::refusing_rule const& one, timestamp at) {
     json shown{{"rule", one.name},
                {"outcome", to_string(one.said.outcome)},

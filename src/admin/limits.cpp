@@ -9,7 +9,6 @@
 namespace weir::admin {
 namespace {
 
-/// null: never.
 class limit_desk {
 public:
     limit_desk(present_config settings, redis::client& client, std::shared_ptr<local_engine> local)

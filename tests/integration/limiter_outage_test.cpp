@@ -47,7 +47,7 @@ TEST_F(limiter_outage, after_two_silences_nobody_asks_a_stopped_server_until_it_
             asked_once one;
             auto const submitted = client.stats().submitted;
             begin(subject, rule_, one);
-            EXPECT_EQ(client.stats().submitted, submitted) << "asked_once Redis";
+            EXPECT_EQ(client.stats().submitted, submitted) << "asked Redis";
             co_await ended(one);
             EXPECT_TRUE(one.said.allowed && one.said.error);
         }
