@@ -3,7 +3,7 @@
 #include "support/script_runner.hpp"
 #include "support/seed.hpp"
 
-#include <gtest/gtest.h>
+#include <gmock/gmock.h>
 
 #include <deque>
 #include <functional>
@@ -232,6 +232,34 @@ TEST_F(rate_algorithms, in_one_call_200000_requests_are_decided_as_one_after_the
             return makers[up_to(2)](up_to, std::move(name));
         },
         asked_as::in_batches);
+}
+
+TEST_F(rate_algorithms, in_one_call_those_alike_for_its_101st_key_are_each_told_what_remains) {
+    std::vector<rule> const rules(5, {.name = "before", .limit = 5, .window = milliseconds{1000}});
+    rule const last{.name = "last", .limit = 3, .window = milliseconds{1000}};
+    check_batch batch;
+    std::deque<check_request> requests;
+    std::vector<std::string> users;
+    for (int i = 0; i < 100; ++i)
+        users.push_back(std::to_string(i));
+    for (std::size_t next = 0; next < users.size();) {
+        std::vector<charge> charges;
+        for (auto const& each : rules)
+            if (next < users.size())
+                charges.push_back({&each, users[next++], "e"});
+        ASSERT_TRUE(batch.add(requests.emplace_back(request_of(charges))));
+    }
+    auto const before = batch.size();
+    for (int i = 0; i < 4; ++i)
+        ASSERT_TRUE(batch.add(requests.emplace_back(request_of({{&last, "late", "e"}}))));
+    script_.ask(start, batch);
+    auto const reply = script_.read();
+    std::span<std::int64_t const> left = reply;
+    std::vector<std::int64_t> firsts;
+    for (std::size_t i = 0; i < batch.size(); ++i)
+        firsts.push_back(batch.take_reply(i, left).front());
+    EXPECT_THAT(std::span{firsts}.first(before), testing::Each(4));
+    EXPECT_THAT(std::span{firsts}.subspan(before), testing::ElementsAre(2, 1, 0, -2));
 }
 
 } // namespace

@@ -58,6 +58,11 @@ TEST_F(check_batch_test, those_that_share_an_answer_have_what_the_ones_after_the
     EXPECT_THAT(told({-4, 10, 50}), ElementsAre(numbers{18}, numbers{14}, numbers{10}, numbers{50}));
 }
 
+TEST_F(check_batch_test, a_lone_number_is_what_remains_after_the_last_of_all) {
+    add_alike(3, 4);
+    EXPECT_THAT(told({10}), ElementsAre(numbers{18}, numbers{14}, numbers{10}));
+}
+
 TEST_F(check_batch_test, of_those_alike_some_may_be_admitted_and_the_others_refused) {
     add_alike(5, 2);
     EXPECT_THAT(told({-4, 1, -3, -2, 1, 70, 80}),
@@ -72,8 +77,8 @@ TEST_F(check_batch_test, the_end_of_a_fixed_window_is_told_to_each) {
 TEST_F(check_batch_test, a_reply_that_cannot_be_one_has_nothing_for_those_it_is_wrong_for_and_all_behind) {
     constexpr auto least = std::numeric_limits<std::int64_t>::min(), most = std::numeric_limits<std::int64_t>::max();
     add_alike(2, 1);
-    for (auto const& reply :
-         {numbers{}, numbers{-3}, numbers{-4, 5}, numbers{least, 5}, numbers{-3, -2, 1}, numbers{-3, -3, 5}})
+    for (auto const& reply : {numbers{}, numbers{-1}, numbers{-3}, numbers{least}, numbers{-4, 5}, numbers{least, 5},
+                              numbers{-3, -2, 1}, numbers{-3, -3, 5}})
         EXPECT_THAT(told(reply), ElementsAre(IsEmpty(), IsEmpty())) << testing::PrintToString(reply);
     EXPECT_EQ(told({-3, most}).at(1), numbers{most});
     add({{&a, "u", "e"}, {&b, "u", "e"}});
