@@ -370,11 +370,6 @@ TEST_F(decision_circuit, a_half_open_circuit_that_loses_redis_tries_on_alone) {
 
 TEST_F(decision_circuit, closed_and_open_no_call_costs_a_trip_to_redis) {
     running_proxy const one(settings(), options()), other(settings(), options());
-    auto const calls_of = [&](std::string_view command) -> std::int64_t {
-        auto const text = redis_.run({"INFO", "commandstats"});
-        auto const at = text.find("cmdstat_" + std::string(command) + ":calls=");
-        return at == text.npos ? 0 : std::stoll(text.substr(text.find('=', at) + 1));
-    };
     auto const all = [&] {
         auto const text = redis_.run({"INFO", "stats"});
         return std::stoll(text.substr(text.find(':', text.find("total_commands_processed")) + 1));
@@ -382,7 +377,7 @@ TEST_F(decision_circuit, closed_and_open_no_call_costs_a_trip_to_redis) {
     // Of two workers: a report every 100 ms at most, and a poll each second.
     auto const allowed = [](auto since) { return 2 * ((std::chrono::steady_clock::now() - since) / 100ms + 2); };
     auto begun = std::chrono::steady_clock::now();
-    auto scripts = calls_of("evalsha");
+    auto scripts = redis_.calls("evalsha");
     auto commands = all();
     auto at_one = connect_to_decisions(one), at_other = connect_to_decisions(other);
     for (int i = 0; i < 1000; ++i) {
@@ -391,16 +386,16 @@ TEST_F(decision_circuit, closed_and_open_no_call_costs_a_trip_to_redis) {
         auto const body = json{{"permit", text}, {"outcome", "success"}}.dump();
         EXPECT_THAT(at_other.exchange(post(body, json_type, "/v1/circuits/api/result")).body, HasSubstr("true"));
     }
-    EXPECT_LE(calls_of("evalsha") - scripts, allowed(begun));
-    EXPECT_LT(calls_of("evalsha") - scripts, 500) << "the test itself was too slow to show anything";
+    EXPECT_LE(redis_.calls("evalsha") - scripts, allowed(begun));
+    EXPECT_LT(redis_.calls("evalsha") - scripts, 500) << "the test itself was too slow to show anything";
     auto const leave = permit(one);
     set(state::open, one, other, state::open);
     begun = std::chrono::steady_clock::now();
-    scripts = calls_of("evalsha");
+    scripts = redis_.calls("evalsha");
     for (int i = 0; i < 1000; ++i)
         EXPECT_THAT(at_one.exchange(post("{}", json_type, "/v1/circuits/api/permit")).body, HasSubstr("false"));
     EXPECT_EQ(result(other, leave, "failure")["reason"], "stale");
-    EXPECT_LE(calls_of("evalsha") - scripts, allowed(begun));
+    EXPECT_LE(redis_.calls("evalsha") - scripts, allowed(begun));
     EXPECT_LT(all() - commands, 1000) << "nor any other command, for 3000 calls";
 }
 

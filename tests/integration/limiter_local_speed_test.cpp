@@ -13,12 +13,7 @@ using namespace std::chrono_literals;
 
 class limiter_local_speed : public limiter_test {
 protected:
-    /// Calls of scripts that the server has seen.
-    std::int64_t calls() {
-        auto const text = server.run({"INFO", "commandstats"});
-        auto const at = text.find("cmdstat_evalsha:calls=");
-        return at == text.npos ? 0 : std::stoll(text.substr(at + 22));
-    }
+    std::int64_t calls() { return server.calls("evalsha"); }
 };
 
 limiter_options with(auto change) {

@@ -13,35 +13,17 @@ namespace {
 using namespace std::chrono_literals;
 using lock::lock_options;
 
-/// What the server counts of its commands, from here on.
-class command_count {
-public:
-    explicit command_count(redis_server& of)
-        : of_(of) {
-        of_.run({"CONFIG", "RESETSTAT"});
+/// Commands that the server has executed since its figures were reset, but for those by which a test looks.
+std::int64_t all_calls(redis_server& server) {
+    auto const stats = server.run({"INFO", "commandstats"});
+    std::int64_t sum = 0;
+    for (auto at = stats.find("cmdstat_"); at != std::string::npos; at = stats.find("cmdstat_", at + 1)) {
+        auto const name = stats.substr(at + 8, stats.find(':', at) - at - 8);
+        if (name != "info" && name != "ping" && name != "config|resetstat" && name != "zcard" && name != "exists")
+            sum += std::stoll(stats.substr(stats.find("calls=", at) + 6));
     }
-    /// Of one command, those of scripts included.
-    std::int64_t operator()(std::string const& name) const {
-        auto const stats = of_.run({"INFO", "commandstats"});
-        auto const line = "cmdstat_" + name + ":calls=";
-        auto const at = stats.find(line);
-        return at == std::string::npos ? 0 : std::stoll(stats.substr(at + line.size()));
-    }
-    /// Of all but those by which a test looks.
-    std::int64_t all() const {
-        auto const stats = of_.run({"INFO", "commandstats"});
-        std::int64_t sum = 0;
-        for (auto at = stats.find("cmdstat_"); at != std::string::npos; at = stats.find("cmdstat_", at + 1)) {
-            auto const name = stats.substr(at + 8, stats.find(':', at) - at - 8);
-            if (name != "info" && name != "ping" && name != "config|resetstat" && name != "zcard" && name != "exists")
-                sum += std::stoll(stats.substr(stats.find("calls=", at) + 6));
-        }
-        return sum;
-    }
-
-private:
-    redis_server& of_;
-};
+    return sum;
+}
 
 class lock_queue : public lock_test {
 protected:
@@ -96,13 +78,13 @@ TEST_F(lock_queue, behaviour_25_a_handoff_costs_as_many_commands_with_64_who_wai
         }
         queued(static_cast<std::int64_t>(count));
         pass(20ms);
-        command_count const counted(server);
+        server.run({"CONFIG", "RESETSTAT"});
         EXPECT_FALSE(give(held));
         until([&] { return waiting.front()->done(); }, "handed over");
-        EXPECT_EQ(counted("publish"), 1);
-        EXPECT_EQ(counted("evalsha"), 1) << "the release makes the next one the holder";
+        EXPECT_EQ(server.calls("publish"), 1);
+        EXPECT_EQ(server.calls("evalsha"), 1) << "the release makes the next one the holder";
         EXPECT_EQ(waiting.front()->lease.name(), "job");
-        auto const all = counted.all();
+        auto const all = all_calls(server);
         waiters.locks.close();
         until(
             [&] { return std::all_of(waiting.begin(), waiting.end(), [](auto const& each) { return each->done(); }); },

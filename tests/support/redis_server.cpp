@@ -138,6 +138,13 @@ std::string redis_server::run(std::initializer_list<std::string_view> command) {
 
 std::int64_t redis_server::integer(std::initializer_list<std::string_view> command) { return std::stoll(run(command)); }
 
+std::int64_t redis_server::calls(std::string_view command) {
+    auto const stats = run({"INFO", "commandstats"});
+    auto const line = "cmdstat_" + std::string(command) + ":calls=";
+    auto const at = stats.find(line);
+    return at == std::string::npos ? 0 : std::stoll(stats.substr(at + line.size()));
+}
+
 std::shared_ptr<void> redis_server::send(std::initializer_list<std::string_view> command) {
     auto const made = std::make_shared<raw_redis>(connect());
     made->append({command.begin(), command.size()});

@@ -70,6 +70,8 @@ public:
     std::string run(std::initializer_list<std::string_view> command);
     /// The same, for commands that are answered by an integer, or by text that is one.
     std::int64_t integer(std::initializer_list<std::string_view> command);
+    /// How often it has executed a command, by scripts, too: since its start, or `CONFIG RESETSTAT`.
+    std::int64_t calls(std::string_view command);
     /// Sends a command on a connection of its own and leaves the reply, which may take long, to nobody. The connection
     /// lasts as long as the object returned.
     std::shared_ptr<void> send(std::initializer_list<std::string_view> command);
