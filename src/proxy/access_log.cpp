@@ -41,7 +41,9 @@ access_log_file::~access_log_file() {
 void access_log_file::write(std::string& lines) {
     {
         std::lock_guard const lock{mutex_};
-        if (pending_.size() + lines.size() > max_pending)
+        if (pending_.empty())
+            pending_.swap(lines);
+        else if (pending_.size() + lines.size() > max_pending)
             ++dropped_;
         else
             pending_ += lines;

@@ -33,7 +33,7 @@ public:
     /// Writes what is left.
     ~access_log_file();
 
-    /// Takes whole lines and empties `lines`, which keeps its capacity.
+    /// Takes whole lines and empties `lines`.
     void write(std::string& lines);
 
 private:

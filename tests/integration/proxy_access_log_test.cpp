@@ -4,6 +4,7 @@
 #include "support/until.hpp"
 #include "support/upstream.hpp"
 
+#include <boost/asio/ip/network_v4.hpp>
 #include <boost/json.hpp>
 
 #include <gmock/gmock.h>
@@ -100,6 +101,41 @@ TEST(proxy_access_log, each_line_has_the_times_of_its_own_request) {
         EXPECT_GE(number(known, "upstream_duration"), thought.count() - 1e-6); // it has six places
         EXPECT_GE(number(known, "duration"), number(known, "upstream_duration"));
         ask_unknown(client); // with what the known one had of the worker's memory
+    }
+}
+
+TEST(proxy_access_log, whatever_a_client_sends_stays_within_its_own_field) {
+    temporary_directory const place;
+    auto const file = place.path() + "/access.log";
+    upstream up([&](upstream::connection& c) {
+        for (;;) {
+            c.read();
+            c.respond("hello");
+        }
+    });
+    auto configuration = proxy_config(up.port());
+    configuration.trusted_proxies.push_back(boost::asio::ip::make_network_v4("127.0.0.0/8"));
+    configuration.access_log = file;
+    running_proxy const proxy(configuration);
+    std::string const forged = R"(x","status":999,"y":"\)", method = "M!#$%&'*+-.^_`|~0";
+    auto const ask = [&](std::string const& path, std::string const& field) {
+        auto client = proxy.connect();
+        client.send(method + ' ' + path + " HTTP/1.1\r\nHost: a\r\n" + field + ": " + forged + "\r\n\r\n");
+        return client.read().status;
+    };
+    for (auto const* field : {"X-Request-Id", "X-Forwarded-For", "Forwarded", "User-Agent"})
+        EXPECT_EQ(ask("/a%22,%22status%22:999", field), 200u) << field;
+    EXPECT_EQ(ask(R"(/","status":999,"y":"\)", "X-Request-Id"), 400u);
+    std::vector<boost::json::object> lines;
+    until([&] { return (lines = lines_of(file)).size() == 5; });
+    for (std::size_t i = 0; i < lines.size(); ++i) {
+        auto const& line = lines[i];
+        EXPECT_EQ(line.at("method").as_string(), method);
+        EXPECT_EQ(line.at("status"), i < 4 ? 200 : 400);
+        EXPECT_EQ(line.at("path").as_string(), i < 4 ? "/a%22,%22status%22:999" : "/%22,%22status%22:999,%22y%22:%22");
+        EXPECT_EQ(line.at("client").as_string(), "127.0.0.1");
+        EXPECT_FALSE(line.contains("y"));
+        EXPECT_THAT(std::string(line.at("request_id").as_string()), testing::MatchesRegex("[0-9a-f]{32}"));
     }
 }
 
