@@ -3,6 +3,7 @@
 #include <weir/http/limit_answer.hpp>
 
 #include <charconv>
+#include <tuple>
 
 namespace weir::proxy {
 namespace {
@@ -34,8 +35,10 @@ awaitable<bool> admission::decide(exchange& x, http::client_address const& clien
         co_return true;
     auto const started = boot_clock::now();
     std::size_t n = 0;
+    bool leased = false;
     for (auto const index : limits) {
         auto const& limit = config_.limits[index];
+        leased = leased || limit.rule.lease.count() > 0;
         x.charges[n] = {&limit.rule, user_of(limit, x, client, x.users[n]), endpoint_of(limit, x), cost_of(limit, x)};
         ++n;
     }
@@ -44,7 +47,11 @@ awaitable<bool> admission::decide(exchange& x, http::client_address const& clien
     if (served && reserve(x))
         how.request_id = x.reservation;
     how.keep = x.keep;
-    auto const [ec] = co_await limiter_.async_check(std::span{x.charges}.first(n), how, x.decision, in_place);
+    auto const asked = std::span{x.charges}.first(n);
+    error_code ec;
+    // Units are mostly at hand: then nothing need be suspended.
+    if (!leased || !how.request_id.empty() || !limiter_.try_check(asked, x.decision))
+        std::tie(ec) = co_await limiter_.async_check(asked, how, x.decision, in_place);
     x.admission_time = boot_clock::now() - started;
     counts_.admission.observe(x.admission_time);
     if (ec) { // the configuration promises valid charges, and nobody cancels: refuse rather than let pass unseen
@@ -52,7 +59,7 @@ awaitable<bool> admission::decide(exchange& x, http::client_address const& clien
         x.detail = "the limits could not be asked: " + ec.message();
         co_return false;
     }
-    count(limits, std::span{x.charges}.first(n), x.decision);
+    count(limits, asked, x.decision);
     if (!x.decision.refused_by_list()) // else nothing was asked of the other limits
         http::append_rate_limit_fields(x.limit_fields, x.decision, style_of(config_.headers));
     if (x.decision.allowed) {

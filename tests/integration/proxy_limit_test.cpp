@@ -63,6 +63,25 @@ TEST_F(proxy_limit, admits_exactly_the_limit_from_many_clients_at_once) {
     EXPECT_EQ(proxy.decided(outcome::deny) + proxy.decided(outcome::deny_local), 300u);
 }
 
+TEST_F(proxy_limit, busy_users_of_a_leased_limit_ask_redis_rarely_and_are_never_admitted_more) {
+    auto c = settings(1000);
+    c.limits[0].rule.lease = std::chrono::minutes{1};
+    running_proxy const one(c, options()), other(c, options());
+    auto first = one.connect(), second = other.connect();
+    int admitted = 0;
+    for (int i = 0; i < 700; ++i)
+        for (auto* const client : {&first, &second}) {
+            auto const answer = client->get("/");
+            EXPECT_THAT(answer.field("RateLimit"), HasSubstr("\"per-user\";r="));
+            EXPECT_TRUE(answer.status == 200 || answer.status == 429) << answer.status;
+            admitted += answer.status == 200 ? 1 : 0;
+        }
+    EXPECT_LE(admitted, 1000);
+    EXPECT_GE(admitted, 500) << "what is leased is used";
+    EXPECT_EQ(one.decided(outcome::allow) + other.decided(outcome::allow), static_cast<std::uint64_t>(admitted));
+    EXPECT_LT(redis_.calls("evalsha"), 350);
+}
+
 TEST_F(proxy_limit, an_answer_tells_what_is_left_and_a_refusal_when_and_why) {
     running_proxy const proxy(settings(2), options());
     auto client = proxy.connect();
