@@ -42,10 +42,11 @@ http {{ access_log off; keepalive_requests 1000000000;
 
 
 class Way:
-    """One proxy in front of the upstream. `pids` are its processes, `redis` the one it asks, if any."""
+    """One proxy in front of the upstream. `pids` are its processes, `redis` the one it asks, if any; `refuses`: it
+    lets one request pass, and no other."""
 
-    def __init__(self, name, port, process, pids=None, redis=None):
-        self.name, self.port, self.process, self.redis = name, port, process, redis
+    def __init__(self, name, port, process, pids=None, redis=None, refuses=False):
+        self.name, self.port, self.process, self.redis, self.refuses = name, port, process, redis, refuses
         support.wait_for_port(port, process)
         self.pids = pids() if pids else [process.pid]
 
@@ -141,6 +142,7 @@ backend b
 
 def weir_way(upstream, name, limits=None, redis=None, log=True):
     port = free_port()
+    refuses = any(each["limit"] == 1 for each in (limits or {}).values())
     config = {
         "listen": [{"address": f"127.0.0.1:{port}"}],
         "admin": {"address": f"127.0.0.1:{free_port()}"},
@@ -154,10 +156,12 @@ def weir_way(upstream, name, limits=None, redis=None, log=True):
     path = os.path.join(directory(), f"weir-{port}.json")
     with open(path, "w") as f:
         json.dump(config, f)
-    return Way(name, port, start(support.WEIR, "serve", "--config", path), redis=redis[0].pid if redis else None)
+    return Way(name, port, start(support.WEIR, "serve", "--config", path), redis=redis[0].pid if redis else None,
+               refuses=refuses)
 
 
 MANY = {"limit": 1_000_000_000, "window": "1m", "per": ["ip"]}
+ONE = {"limit": 1, "window": "1h", "per": ["ip"]}
 
 
 def ways(upstream, wanted):
@@ -169,6 +173,9 @@ def ways(upstream, wanted):
         "nginx-lua": lambda: nginx_lua_way(upstream),
         "weir": lambda: weir_way(upstream, "weir"),
         "weir-redis": lambda: weir_way(upstream, "weir + 1 limit in Redis", {"per-client": MANY}, support.redis_server()),
+        "weir-lease": lambda: weir_way(upstream, "weir + 1 limit, leased", {"per-client": {**MANY, "lease": "1s"}},
+                                       support.redis_server()),
+        "weir-refusing": lambda: weir_way(upstream, "weir, refusing", {"per-client": ONE}, support.redis_server()),
     }
     chosen = wanted or list(makers)
     if unknown := [each for each in chosen if each not in makers]:
@@ -191,7 +198,9 @@ def load(way, seconds, connections):
     spent = sum(map(support.cpu_seconds, pids)) - before
     redis_spent = support.cpu_seconds(way.redis) - redis_before if way.redis else 0
     requests = int(re.search(r"(\d+) requests in", told)[1])
-    if "Non-2xx" in told or "Socket errors" in told:
+    refused = int((re.search(r"Non-2xx or 3xx responses: (\d+)", told) or [0, 0])[1])
+    least, most = (requests - 1, requests) if way.refuses else (0, 0)
+    if "Socket errors" in told or not least <= refused <= most:
         raise SystemExit(f"{way.name}: {told}")
     in_ms = {"us": 0.001, "ms": 1, "s": 1000}
     quantile = {q: float(v) * in_ms[u] for q, v, u in re.findall(r"(\d+)%\s+([\d.]+)(us|ms|s)", told)}
@@ -247,6 +256,7 @@ def play(fleets, args, measure):
 
 
 def report_streams(fleets, args):
+    fleets = [[way for way in fleet if not way.refuses] for fleet in fleets]
     contenders = fleets[0]
     rounds = play(fleets, args, lambda way: stream(way, args.seconds))
     base = contenders[0].name
@@ -302,7 +312,8 @@ def main():
     report_streams(fleets, args)
     if args.idle:
         print(f"memory of each of {args.idle} idle connections that were served before")
-        support.table(["", "bytes"], [[way.name, f"{idle_memory(way, args.idle):.0f}"] for way in contenders])
+        support.table(["", "bytes"], [[way.name, f"{idle_memory(way, args.idle):.0f}"]
+                                      for way in contenders if not way.refuses])
 
 
 if __name__ == "__main__":
