@@ -12,6 +12,9 @@ namespace weir::proxy {
 class buffer_pool {
 public:
     static constexpr std::size_t block_size = std::size_t{64} * 1024;
+    /// How much of a stream to read at once: 45 segments of Ethernet with timestamps (RFC 7323), and with a chunk's
+    /// framing still less than one of the loopback device. A whole block passed on ends in a segment of a few bytes.
+    static constexpr std::size_t piece_size = std::size_t{45} * 1448;
 
     /// A block that goes back to its pool by itself. Empty after a move.
     class block {
@@ -30,7 +33,6 @@ public:
 
         explicit operator bool() const noexcept { return data_ != nullptr; }
         char* data() const noexcept { return data_.get(); }
-        static constexpr std::size_t size() noexcept { return block_size; }
 
         void release() noexcept {
             if (data_ && pool_->free_.size() < pool_->free_.capacity())

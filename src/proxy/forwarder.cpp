@@ -255,7 +255,7 @@ awaitable<void> forwarder::upload() {
 awaitable<bool> forwarder::read_piece(std::string_view& data) {
     client_.limit(services_.config.http.body_timeout);
     std::size_t n = 0;
-    auto const wanted = request_body_.wanted(buffer_pool::block_size);
+    auto const wanted = request_body_.wanted(buffer_pool::piece_size);
     auto const ec = co_await client_.read_some({x_.up.data(), wanted}, n);
     if (stop_upload_)
         co_return false;

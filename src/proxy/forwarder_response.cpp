@@ -349,9 +349,9 @@ transfer forwarder::try_read_down(error_code& ec, std::chrono::nanoseconds timeo
         return transfer::done;
     }
     bool const limited = !uploading_ || head_received_;
+    auto const room = std::min(buffer_pool::block_size - down_end_, buffer_pool::piece_size);
     std::size_t n = 0;
-    auto const what =
-        try_read(from.socket, from.tls.get(), {x_.down.data() + down_end_, buffer_pool::block_size - down_end_}, n, ec);
+    auto const what = try_read(from.socket, from.tls.get(), {x_.down.data() + down_end_, room}, n, ec);
     if (what != transfer::done) {
         if (limited)
             services_.wheel.expires_after(from, timeout);

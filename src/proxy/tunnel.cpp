@@ -55,7 +55,7 @@ awaitable<void> tunnel::pump(side& from, side& to, std::string_view data) {
             block = blocks_.take();
         std::size_t n = 0;
         error_code ec;
-        auto const what = try_read(from.socket, from.tls, {block.data(), buffer_pool::block::size()}, n, ec);
+        auto const what = try_read(from.socket, from.tls, {block.data(), buffer_pool::piece_size}, n, ec);
         if (what == transfer::done && !ec) {
             data = {block.data(), n};
             continue;
