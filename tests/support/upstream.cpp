@@ -154,8 +154,9 @@ void upstream::connection::close() {
 }
 
 void upstream::connection::reset() {
-    socket_.set_option(asio::socket_base::linger(true, 0));
-    socket_.close();
+    // Closed by serve(), lest stop() look at it meanwhile: to dissolve its association resets it, too (connect(2)).
+    sockaddr const nobody{AF_UNSPEC, {}};
+    ::connect(socket_.native_handle(), &nobody, sizeof nobody);
 }
 
 void upstream::connection::wait_for_close() {

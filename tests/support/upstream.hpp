@@ -59,7 +59,7 @@ public:
         /// Writes until the peer takes no more, at most 1 GB; how many bytes it took.
         std::size_t write_without_end();
         void close();
-        /// Closes with a reset.
+        /// Ends it with a reset.
         void reset();
         /// Returns when the peer has closed; what it sends until then is dropped.
         void wait_for_close();
