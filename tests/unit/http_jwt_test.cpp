@@ -229,6 +229,9 @@ TEST(http_jwt, what_is_spelled_twice_or_otherwise_is_malformed) {
     EXPECT_EQ(said_of(hs256_token(secret, "[]")), jwt_refusal::malformed);
     EXPECT_EQ(said_of(hs256_token(secret, claims() + " x")), jwt_refusal::malformed);
     EXPECT_EQ(said_of(hs256_token(secret, claims(",\"a\":\"\xff\""))), jwt_refusal::malformed);
+    EXPECT_EQ(said_of(hs256_token(secret, claims(R"(,"a":1e308)"))), jwt_refusal::none);
+    EXPECT_EQ(said_of(hs256_token(secret, claims(R"(,"a":1e999)"))), jwt_refusal::malformed);
+    EXPECT_EQ(said_of(hs256_token(secret, claims(R"(,"a":[-1e999])"))), jwt_refusal::malformed);
     EXPECT_EQ(said_of(hs256_token(secret, claims(",\"a\":" + std::string(100, '[') + std::string(100, ']')))),
               jwt_refusal::malformed);
 }

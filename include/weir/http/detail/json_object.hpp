@@ -10,8 +10,8 @@
 
 namespace weir::http::detail {
 
-/// Parses one JSON object (RFC 8259), at most 32 levels deep, in which no object names a member twice: of two readers
-/// one might take the first and the other the last. Nothing for anything else.
+/// Parses one JSON object (RFC 8259), at most 32 levels deep, that every reader reads alike (RFC 7493 2.2, 2.3): no
+/// object names a member twice, no number is beyond those of a double. Nothing for anything else.
 WEIR_DECL std::optional<boost::json::object> parse_json_object(std::string_view text);
 
 /// The member if it is a string, else nothing.

@@ -3,8 +3,11 @@
 #include <weir/http/detail/json_object.hpp>
 
 #include <boost/json/basic_parser_impl.hpp>
+#include <boost/json/error.hpp>
 #include <boost/json/value.hpp>
 #include <boost/json/value_stack.hpp>
+
+#include <cmath>
 
 namespace weir::http::detail {
 
@@ -62,7 +65,11 @@ struct counting_handler {
         stack.push_uint64(value);
         return true;
     }
-    bool on_double(double value, text, error_code&) {
+    bool on_double(double value, text, error_code& ec) {
+        if (!std::isfinite(value)) {
+            ec = boost::json::error::exponent_overflow;
+            return false;
+        }
         stack.push_double(value);
         return true;
     }
