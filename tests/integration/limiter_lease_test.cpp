@@ -140,6 +140,25 @@ TEST_F(limiter_lease_test, a_hot_key_asks_redis_rarely_and_what_is_left_is_given
     });
 }
 
+TEST_F(limiter_lease_test, what_was_tried_at_once_before_is_asked_for_once) {
+    with_limiter([](limiter& subject) -> asio::awaitable<void> {
+        rule const r{.name = "r", .limit = 1'000'000, .window = 1h, .lease = 1min};
+        charge const one[] = {{&r, "alice", "e"}};
+        decision said;
+        // One less than is worth charging ahead.
+        for (int i = 0; i < 7; ++i) {
+            EXPECT_FALSE(subject.try_check(one, said));
+            EXPECT_EQ(co_await check(subject, r, 1), 1);
+        }
+        EXPECT_EQ(subject.charged_ahead().taken, 0u);
+        // The next is; with it comes as much as eight have asked for.
+        EXPECT_EQ(co_await check(subject, r, 1), 1);
+        while (subject.charged_ahead().taken == 0)
+            co_await asio::post(asio::use_awaitable);
+        EXPECT_EQ(subject.charged_ahead().taken, 8u);
+    });
+}
+
 TEST_F(limiter_lease_test, what_is_left_at_the_end_of_a_limiter_is_given_back) {
     rule const r{.name = "r", .limit = 1'000'000, .window = 1h, .lease = 10s};
     redis::client client(io, limiter_client_options(server.url()));

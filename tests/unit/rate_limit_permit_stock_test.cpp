@@ -23,10 +23,10 @@ class permit_stock_test : public testing::Test {
 protected:
     /// Asks `n` times at `now`, without a block.
     permit_stock::shelf& ask(int n, microseconds now) {
-        permit_stock::shelf* found = nullptr;
+        auto& found = *stock_.shelf_of(request_, now);
         for (int i = 0; i < n; ++i)
-            found = stock_.ask(request_, now);
-        return *found;
+            stock_.note_demand(found, 1);
+        return found;
     }
 
     check_request const request_ = request_of("alice");
@@ -137,13 +137,13 @@ TEST_F(permit_stock_test, a_reset_forgets_what_was_taken_and_what_is_being_taken
 
 TEST_F(permit_stock_test, shelves_are_bounded) {
     permit_stock small(2);
-    auto* const first = small.ask(request_of("a"), 0us);
+    auto* const first = small.shelf_of(request_of("a"), 0us);
     ASSERT_TRUE(first);
     small.filled(*first, 10, 0us, 7, 100);
-    ASSERT_TRUE(small.ask(request_of("b"), 0us));
-    ASSERT_TRUE(small.ask(request_of("c"), 0us)) << "in the place of b, which has nothing to lose";
-    small.filled(*small.ask(request_of("c"), 0us), 10, 0us, 7, 100);
-    EXPECT_FALSE(small.ask(request_of("d"), 0us));
+    ASSERT_TRUE(small.shelf_of(request_of("b"), 0us));
+    ASSERT_TRUE(small.shelf_of(request_of("c"), 0us)) << "in the place of b, which has nothing to lose";
+    small.filled(*small.shelf_of(request_of("c"), 0us), 10, 0us, 7, 100);
+    EXPECT_FALSE(small.shelf_of(request_of("d"), 0us));
 }
 
 } // namespace

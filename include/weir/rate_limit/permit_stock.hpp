@@ -67,8 +67,11 @@ public:
         : limit_(shelves) {}
 
     /// The shelf of a request for which `check_request::leasable` holds, valid until the next call, or as long as it is
-    /// being filled; null where there are too many. Notes what is asked for.
-    WEIR_DECL shelf* ask(check_request const& request, microseconds now);
+    /// being filled; null where there are too many.
+    WEIR_DECL shelf* shelf_of(check_request const& request, microseconds now);
+
+    /// Notes that so many units were asked for: by that, `wanted` judges. Once for each request.
+    void note_demand(shelf& of, std::uint64_t units) noexcept { of.asked += units; }
 
     /// Uses units of one block; false where none has as many.
     WEIR_DECL bool use(shelf& from, std::uint64_t units, microseconds now);

@@ -126,8 +126,9 @@ private:
     WEIR_DECL error_code read(pending_check& check, std::span<std::int64_t const> reply);
     WEIR_DECL void remember(pending_check const& check);
     WEIR_DECL bool refuse_as_before(check_request const& request, std::chrono::microseconds now, decision& out);
-    WEIR_DECL bool answered_here(pending_check& check);
-    WEIR_DECL bool use_stock(check_request const& request, std::chrono::microseconds now, decision& out);
+    WEIR_DECL bool answered_here(pending_check& check, bool tentative);
+    WEIR_DECL bool use_stock(check_request const& request, std::chrono::microseconds now, decision& out,
+                             bool tentative);
     WEIR_DECL void restock(permit_stock::shelf& shelf, std::uint64_t units, std::chrono::microseconds now);
     WEIR_DECL void give_back(std::chrono::microseconds ended_by);
     WEIR_DECL void schedule_return();

@@ -113,7 +113,7 @@ WEIR_DECL limiter_state::beginning limiter_state::begin(check_order order, std::
     }
     if (settled && gate_.open())
         return answered(errc::not_connected);
-    if (result && answered_here(*check))
+    if (result && answered_here(*check, false))
         return answered({});
     if (shares_call(*check)) // whoever sends the call knows the rest
         return {check, {}};

@@ -8,8 +8,8 @@
 
 namespace weir::detail {
 
-/// Decides what needs no Redis, or cannot have it.
-WEIR_DECL bool limiter_state::answered_here(pending_check& check) {
+/// Decides what needs no Redis, or cannot have it. `tentative`: where it does not, the same is asked once more.
+WEIR_DECL bool limiter_state::answered_here(pending_check& check, bool tentative) {
     auto const& request = check.request;
     auto& out = *check.result;
     if (request.decided_by_lists()) {
@@ -26,7 +26,8 @@ WEIR_DECL bool limiter_state::answered_here(pending_check& check) {
     if (!refused_lately && !leasable)
         return false;
     auto const now = boot_microseconds();
-    return (refused_lately && refuse_as_before(request, now, out)) || (leasable && use_stock(request, now, out));
+    return (refused_lately && refuse_as_before(request, now, out)) ||
+           (leasable && use_stock(request, now, out, tentative));
 }
 
 WEIR_DECL bool limiter_state::decide_at_once(std::span<charge const> charges, decision& result) {
@@ -37,19 +38,23 @@ WEIR_DECL bool limiter_state::decide_at_once(std::span<charge const> charges, de
     check->result = &result;
     check->settled = nullptr;
     check->form = {};
-    bool const done = !check->request.assign(charges, options_.key_prefix, layout_) && answered_here(*check);
+    bool const done = !check->request.assign(charges, options_.key_prefix, layout_) && answered_here(*check, true);
     free_.push_back(check);
     return done && (result.allowed || result.error || !may_wait(charges, {}));
 }
 
 /// Admits from what is charged already, and sees to it that there is more.
-WEIR_DECL bool limiter_state::use_stock(check_request const& request, std::chrono::microseconds now, decision& out) {
+WEIR_DECL bool limiter_state::use_stock(check_request const& request, std::chrono::microseconds now, decision& out,
+                                        bool tentative) {
     if (on_several_nodes(request))
         return false;
-    auto* const shelf = stock_.ask(request, now);
+    auto* const shelf = stock_.shelf_of(request, now);
     if (!shelf)
         return false;
     bool const used = stock_.use(*shelf, request.units(), now);
+    if (!used && tentative)
+        return false;
+    stock_.note_demand(*shelf, request.units());
     if (auto const units = stock_.wanted(*shelf, now, options_.local->instances()); units > 0)
         restock(*shelf, units, now);
     if (!used)

@@ -30,7 +30,7 @@ WEIR_DECL void permit_stock::name_of(check_request const& request) {
     }
 }
 
-WEIR_DECL permit_stock::shelf* permit_stock::ask(check_request const& request, microseconds now) {
+WEIR_DECL permit_stock::shelf* permit_stock::shelf_of(check_request const& request, microseconds now) {
     name_of(request);
     auto at = shelves_.find(name_);
     if (at == shelves_.end()) {
@@ -53,7 +53,6 @@ WEIR_DECL permit_stock::shelf* permit_stock::ask(check_request const& request, m
         one.asked = 0;
         one.period = now;
     }
-    one.asked += request.units();
     return &one;
 }
 
