@@ -227,8 +227,8 @@ TEST_F(proxy_cost, a_stream_that_lasts_longer_than_a_reservation_keeps_it) {
     upstream up([](upstream::connection& c) {
         c.read();
         c.write(stream_head);
-        for (int i = 0; i < 40;
-             ++i) { // a third longer than a reservation lives, of which a machine's stall may take half
+        // It is time that is measured: a third more than a reservation lives, half of which a stall may take.
+        for (int i = 0; i < 40; ++i) {
             c.write(chunk("data: {}\n\n"));
             std::this_thread::sleep_for(std::chrono::milliseconds{100});
         }

@@ -80,14 +80,13 @@ WEIR_DECL std::span<std::int64_t const> check_batch::take_own(std::size_t index,
 
 /// Takes an answer that several share, where one is next; where that cannot be, nothing is left of the reply.
 WEIR_DECL bool check_batch::begin_shared(std::size_t index, std::span<std::int64_t const>& left) {
-    auto by = static_cast<std::uint64_t>(requests_.size());
-    if (left.size() != 1 || by == 1 || index != 0) { // else one number is for all
-        if (left.empty() || left.front() >= -2)
-            return false;
-        by = static_cast<std::uint64_t>(-1 - left.front());
-        left = left.subspan(1);
-    }
     auto const asked = std::span{requests_}.subspan(index);
+    bool const for_all = index == 0 && asked.size() > 1 && left.size() == 1;
+    if (!for_all && (left.empty() || left.front() >= -2))
+        return false;
+    auto const by = for_all ? asked.size() : static_cast<std::uint64_t>(-1 - left.front());
+    if (!for_all)
+        left = left.subspan(1);
     bool possible = by <= asked.size();
     for (std::size_t i = 0; possible && i < by; ++i)
         possible = asked[i].rules == 1;
