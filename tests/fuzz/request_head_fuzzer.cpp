@@ -72,6 +72,24 @@ void check_again(request_head const& head) {
             again.content_length == head.content_length && again.host == head.host);
 }
 
+/// A head that has been used before says the same as a new one.
+void check_used(std::string_view input, parse_result const& expected, request_head const& whole) {
+    request_head used;
+    parse_request_head("GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nConnection: close\r\nCookie: a\r\n\r\n", {},
+                       used);
+    for (int i = 0; i < 2; ++i) {
+        auto const said = parse_request_head(input, {}, used);
+        require(said.state == expected.state && said.consumed == expected.consumed &&
+                said.why.reason == expected.why.reason);
+        require(used.fields().size() == whole.fields().size());
+        for (std::size_t n = 0; n < used.fields().size(); ++n) {
+            auto const &a = used.fields()[n], &b = whole.fields()[n];
+            require(a.name == b.name && a.value == b.value && a.id == b.id && a.hop_by_hop == b.hop_by_hop);
+        }
+        used.reset();
+    }
+}
+
 } // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(std::uint8_t const* data, std::size_t size) {
@@ -83,6 +101,7 @@ extern "C" int LLVMFuzzerTestOneInput(std::uint8_t const* data, std::size_t size
     request_head whole;
     auto const at_once = parse_request_head(input, {}, whole);
     require(at_once.consumed <= input.size());
+    check_used(input, at_once, whole);
     request_head in_two;
     auto in_parts = parse_request_head(input.substr(0, cut), {}, in_two);
     if (in_parts.state == parse_state::need_more)

@@ -36,19 +36,31 @@ std::string describe(request_head const& head) {
                        std::to_string(head.content_length) + '|' + std::to_string(head.keep_alive) +
                        std::to_string(head.expect_continue) + '\n';
     for (auto const& each : head.fields())
-        text += std::string(each.name) + '=' + std::string(each.value) + (each.hop_by_hop ? "*\n" : "\n");
+        text += std::string(each.name) + '=' + std::string(each.value) + (each.hop_by_hop ? "*" : "") + '#' +
+                std::to_string(static_cast<int>(each.id)) + '\n';
     return text;
 }
 
-/// Parses whole and byte by byte, and expects the same of both.
+/// Parses whole, byte by byte, and with what has parsed another head before, and expects the same of all.
 struct parsed {
     explicit parsed(std::string bytes, limits limit = {})
         : text(std::move(bytes)) {
         result = parse_request_head(text, limit, head);
         request_head again;
         std::unique_ptr<char[]> buffer;
-        auto const other =
-            parse_bytewise(text, buffer, [&](std::string_view part) { return parse_request_head(part, limit, again); });
+        expect_same(again, parse_bytewise(text, buffer, [&](std::string_view part) {
+                        return parse_request_head(part, limit, again);
+                    }));
+        request_head used;
+        for (auto const* const before : {"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n",
+                                         "GET / HTTP/1.1\r\nHost: h\r\nContent-Length: 7\r\nConnection: a\r\n\r\n"}) {
+            EXPECT_EQ(parse_request_head(before, {}, used).state, parse_state::complete);
+            expect_same(used, parse_request_head(text, limit, used));
+            used.reset();
+        }
+    }
+
+    void expect_same(request_head const& again, parse_result const& other) const {
         EXPECT_EQ(result.state, other.state) << text;
         EXPECT_EQ(result.consumed, other.consumed) << text;
         EXPECT_EQ(result.why.status, other.why.status) << text;
@@ -127,6 +139,38 @@ TEST(http_request_head, begins_anew_after_a_complete_head) {
     EXPECT_FALSE(head.expect_continue);
     EXPECT_EQ(head.host, "b");
     EXPECT_EQ(head.fields().size(), 1U);
+}
+
+TEST(http_request_head, goes_by_the_name_that_stands_where_another_stood_before) {
+    request_head head;
+    auto const status = [&](std::string const& line) {
+        EXPECT_EQ(parse_request_head("GET / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\n\r\n", {}, head).state,
+                  parse_state::complete);
+        return parse_request_head("GET / HTTP/1.1\r\n" + line + "\r\nHost: b\r\n\r\n", {}, head).why.status;
+    };
+    for (auto const* const refused : {"Host", "Host : c", "Host\t: c", "Host: c", "hOST: c", ": c", "Hos\1: c"})
+        EXPECT_EQ(status(refused), 400U) << refused;
+    for (auto const* const taken : {"Hos: c", "Hostx: c", "Accept: c", "H: Host: c"}) {
+        EXPECT_EQ(status(taken), 0U) << taken;
+        EXPECT_EQ(head.host, "b");
+        EXPECT_EQ(head.fields().size(), 2U);
+    }
+    EXPECT_EQ(head.fields().front().name, "H");
+    EXPECT_EQ(head.fields().front().value, "Host: c");
+}
+
+TEST(http_request_head, finds_a_control_character_wherever_it_stands) {
+    for (std::size_t size = 1; size < 70; ++size) {
+        auto const value = std::string(size, '\t') + std::string(size, '\xff');
+        EXPECT_EQ(status_of(with("A: " + value + "\r\n")), 200U) << size;
+        for (auto const bad : {'\0', '\x1f', '\x7f', '\v'})
+            for (std::size_t at = 0; at < value.size(); ++at) {
+                auto broken = value;
+                broken[at] = bad;
+                request_head head;
+                EXPECT_EQ(parse_request_head(with("A: " + broken + "\r\n"), {}, head).why.status, 400U) << size << at;
+            }
+    }
 }
 
 TEST(http_request_head, reset_forgets_a_head_left_half_parsed) {

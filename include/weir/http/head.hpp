@@ -4,6 +4,7 @@
 
 #include <boost/beast/http/verb.hpp>
 
+#include <array>
 #include <cstdint>
 #include <span>
 #include <vector>
@@ -63,6 +64,8 @@ protected:
     bool has_length_ = false;
     bool has_transfer_encoding_ = false;
     bool has_connection_ = false;
+    /// The first fields of the head before: who sends another one mostly sends the same fields in the same order.
+    std::array<boost::beast::http::field, 16> before_{};
 };
 
 } // namespace detail

@@ -6,6 +6,10 @@
 #include <cstring>
 #include <string_view>
 
+#if defined(__SSE2__)
+#include <emmintrin.h>
+#endif
+
 // Byte classes of RFC 9110 5.6 and RFC 3986 2, and the scans built on them.
 namespace weir::http::detail {
 
@@ -89,9 +93,21 @@ constexpr bool next_element(std::string_view& list, std::string_view& element, b
     return true;
 }
 
-/// The first control byte other than HTAB in [first, last), or last. Eight bytes a step: this is where the bytes of a
-/// head are looked at, each once.
+/// The first control byte other than HTAB in [first, last), or last. Sixteen bytes a step, or eight: this is where the
+/// bytes of a head are looked at, each once.
 inline const char* find_control(const char* first, const char* last) noexcept {
+#if defined(__SSE2__)
+    auto const below_space = _mm_set1_epi8(0x1f), delete_byte = _mm_set1_epi8(0x7f);
+    for (; last - first >= 16; first += 16) {
+        auto const bytes = _mm_loadu_si128(reinterpret_cast<__m128i const*>(first));
+        auto const control = _mm_cmpeq_epi8(_mm_min_epu8(bytes, below_space), bytes);
+        auto found =
+            static_cast<unsigned>(_mm_movemask_epi8(_mm_or_si128(control, _mm_cmpeq_epi8(bytes, delete_byte))));
+        for (; found != 0; found &= found - 1)
+            if (auto const* const at = first + std::countr_zero(found); *at != '\t')
+                return at;
+    }
+#endif
     constexpr std::uint64_t ones = 0x0101010101010101U, high = ones * 0x80;
     while (first != last) {
         if constexpr (std::endian::native == std::endian::little) {

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstring>
 #include <optional>
 
 namespace weir::http {
@@ -219,6 +220,32 @@ struct head_parser {
     refusal add_field(std::string_view line) {
         if (out.fields_.size() >= limit.max_fields)
             return {431, "too many field lines"};
+        field added;
+        if (!is_named_as_before(line, added))
+            if (auto const why = read_name(line, added); why.status != 0)
+                return why;
+        line.remove_prefix(added.name.size() + 1);
+        added.value = trim(line);
+        out.fields_.push_back(added);
+        return go_on;
+    }
+
+    /// Whether the line has the name of the one at its place in the head before, as it is usually spelled: then neither
+    /// its bytes need be looked at nor its number be found.
+    bool is_named_as_before(std::string_view line, field& added) const noexcept {
+        auto const at = out.fields_.size();
+        if (at >= out.before_.size() || out.before_[at] == boost::beast::http::field::unknown)
+            return false;
+        auto const name = boost::beast::http::to_string(out.before_[at]);
+        if (line.size() <= name.size() || line[name.size()] != ':' ||
+            std::memcmp(line.data(), name.data(), name.size()) != 0)
+            return false;
+        added.name = line.substr(0, name.size());
+        added.id = out.before_[at];
+        return true;
+    }
+
+    refusal read_name(std::string_view line, field& added) noexcept {
         auto const colon = token_length(line);
         if (colon == line.size())
             return bad("a field line without a colon");
@@ -227,10 +254,10 @@ struct head_parser {
                                                                  : "an invalid character in a field name");
         if (colon == 0)
             return bad("a field line without a name");
-        auto value = line;
-        value.remove_prefix(colon + 1);
-        out.fields_.push_back(
-            {{line.data(), colon}, trim(value), boost::beast::http::string_to_field({line.data(), colon}), false});
+        added.name = line.substr(0, colon);
+        added.id = boost::beast::http::string_to_field({line.data(), colon});
+        if (auto const at = out.fields_.size(); at < out.before_.size())
+            out.before_[at] = added.id;
         return go_on;
     }
 
