@@ -61,7 +61,7 @@ own classify(http::field const& each) noexcept {
     }
 }
 
-void append_field(text_writer& out, std::string_view name, std::string_view value) {
+[[gnu::always_inline]] inline void append_field(text_writer& out, std::string_view name, std::string_view value) {
     out.add(name).add(": "sv).add(value).add("\r\n"sv);
 }
 

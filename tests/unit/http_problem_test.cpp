@@ -43,6 +43,20 @@ TEST(http_json_string, gives_valid_json_for_every_pair_of_bytes) {
         }
 }
 
+TEST(http_json_string, tells_whether_every_byte_stands_for_itself) {
+    for (std::size_t size = 0; size < 40; ++size) {
+        std::string text(size, 'a');
+        EXPECT_TRUE(is_plain_json(text)) << size;
+        for (auto& each : text)
+            for (int byte = 0; byte < 256; ++byte) {
+                each = static_cast<char>(byte);
+                auto const plain = byte < 0x80 && json_of(text) == '"' + text + '"';
+                EXPECT_EQ(is_plain_json(text), plain) << byte << " in " << size;
+                each = 'a';
+            }
+    }
+}
+
 TEST(http_problem, says_no_more_than_the_status_by_default) {
     std::string out;
     append_problem(out, {.status = 404});

@@ -37,21 +37,24 @@ inline constexpr std::array<bool, 256> json_plain = [] {
     return plain;
 }();
 
-/// The bytes that `text` begins with and that stand for themselves, eight a step.
-inline std::size_t json_plain_length(std::string_view text) noexcept {
+/// Whether eight bytes stand for themselves.
+inline bool are_json_plain(char const* bytes) noexcept {
     constexpr std::uint64_t ones = 0x0101010101010101U, high = ones * 0x80;
     auto const equal = [](std::uint64_t word, unsigned char byte) {
         auto const same = word ^ (ones * byte);
         return (same - ones) & ~same;
     };
+    std::uint64_t word;
+    std::memcpy(&word, bytes, 8);
+    auto const special = (word - ones * 0x20) | equal(word, '"') | equal(word, '\\') | equal(word, 0x7f) | word;
+    return (special & high) == 0;
+}
+
+/// The bytes that `text` begins with and that stand for themselves, eight a step.
+inline std::size_t json_plain_length(std::string_view text) noexcept {
     std::size_t at = 0;
-    for (; text.size() - at >= 8; at += 8) {
-        std::uint64_t word;
-        std::memcpy(&word, text.data() + at, 8);
-        auto const special = (word - ones * 0x20) | equal(word, '"') | equal(word, '\\') | equal(word, 0x7f) | word;
-        if ((special & high) != 0)
-            break;
-    }
+    while (text.size() - at >= 8 && are_json_plain(text.data() + at))
+        at += 8;
     while (at < text.size() && json_plain[static_cast<unsigned char>(text[at])])
         ++at;
     return at;
@@ -110,6 +113,14 @@ WEIR_DECL void append_json_string(std::string& out, std::string_view text) {
     out += '"';
 }
 
-WEIR_DECL bool is_plain_json(std::string_view text) noexcept { return detail::json_plain_length(text) == text.size(); }
+WEIR_DECL bool is_plain_json(std::string_view text) noexcept {
+    if (text.size() < 8)
+        return detail::json_plain_length(text) == text.size();
+    auto const* const last = text.data() + text.size() - 8; // eight bytes, some of them looked at twice
+    for (auto const* at = text.data(); at < last; at += 8)
+        if (!detail::are_json_plain(at))
+            return false;
+    return detail::are_json_plain(last);
+}
 
 } // namespace weir::http
