@@ -16,7 +16,8 @@ namespace weir::http::detail {
 /// does.
 class text_writer {
 public:
-    /// Makes room for so many bytes at first, and for more where they do not suffice.
+    /// Makes room for so many bytes at first, and for more where they do not suffice. The string fills it with zeros:
+    /// as many as are likely to be used.
     explicit text_writer(std::string& out, std::size_t room = step)
         : out_(out) {
         make_room(out.size(), room);
@@ -38,6 +39,8 @@ public:
 
     /// In decimal.
     text_writer& add_number(std::uint64_t value) {
+        if (value < 10)
+            return add(static_cast<char>('0' + value));
         constexpr std::size_t longest = 20;
         auto* const begin = take(longest);
         at_ = std::to_chars(begin, begin + longest, value).ptr;
@@ -75,7 +78,6 @@ public:
     }
 
 private:
-    /// No more room than is likely to be used: the string fills it with zeros first.
     static constexpr std::size_t step = 256;
 
     std::size_t size() const noexcept { return static_cast<std::size_t>(at_ - out_.data()); }
