@@ -26,8 +26,8 @@ public:
     text_writer(text_writer const&) = delete;
     text_writer& operator=(text_writer const&) = delete;
 
-    [[gnu::always_inline]] text_writer&
-    add(std::string_view text) { // so that a literal is stored, not copied by a call
+    /// Inlined wherever it is called, so that a literal is stored rather than copied by a call.
+    [[gnu::always_inline]] text_writer& add(std::string_view text) {
         std::char_traits<char>::copy(take(text.size()), text.data(), text.size());
         return *this;
     }
