@@ -6,6 +6,7 @@
 #include <boost/asio/steady_timer.hpp>
 
 #include <algorithm>
+#include <optional>
 
 // Units of hot keys that are charged ahead.
 
@@ -156,6 +157,19 @@ TEST_F(limiter_lease_test, what_was_tried_at_once_before_is_asked_for_once) {
         while (subject.charged_ahead().taken == 0)
             co_await asio::post(asio::use_awaitable);
         EXPECT_EQ(subject.charged_ahead().taken, 8u);
+    });
+}
+
+TEST_F(limiter_lease_test, what_was_charged_ahead_by_a_rule_is_not_used_under_the_one_that_replaces_it) {
+    with_limiter([](limiter& subject) -> asio::awaitable<void> {
+        std::optional<rule> before(rule{.name = "r", .limit = 1'000'000, .window = 1h, .lease = 1min});
+        while (subject.charged_ahead().taken == 0)
+            EXPECT_EQ(co_await check(subject, *before, 1), 1);
+        auto const charged = before->limit - co_await remaining(subject, *before);
+        before.reset();
+        rule const after{.name = "r", .limit = charged + 10, .window = 1h, .lease = 1min};
+        EXPECT_GT(subject.charged_ahead().taken, subject.charged_ahead().used);
+        EXPECT_EQ(co_await check(subject, after, static_cast<int>(charged) + 100), 10);
     });
 }
 

@@ -136,6 +136,10 @@ public:
     /// Sets the cost of all rules that are asked.
     WEIR_DECL void set_units(std::uint64_t cost) noexcept;
 
+    /// Has it mean copies of its rules, without their lists and overrides, which have had their say: with these it may
+    /// outlive the rules.
+    WEIR_DECL std::vector<rule> own_rules();
+
     /// Whether lists alone decide it, so that nobody needs to be asked: all rules allow the user, or one denies him.
     WEIR_DECL bool decided_by_lists() const noexcept;
     /// Fills the decision in that case.

@@ -34,10 +34,12 @@ public:
         std::int64_t receipt = 0;
     };
 
-    /// What is known and kept for requests that have the same rules and keys.
+    /// What is known and kept for requests that have the same rules, on the same terms, and keys.
     struct shelf {
         /// To charge and to give back with.
         check_request request;
+        /// Of that: those of the check may be gone.
+        std::vector<rule> rules;
         microseconds lease{0};
         std::deque<block> blocks;
         /// What was asked for in this period of a lease's length, and in the one before.

@@ -9,6 +9,7 @@
 #include <weir/redis/hash_slot.hpp>
 
 #include <algorithm>
+#include <utility>
 
 namespace weir {
 namespace detail {
@@ -214,6 +215,18 @@ WEIR_DECL void check_request::set_units(std::uint64_t cost) noexcept {
     for (std::size_t i = 0; i < count_; ++i)
         if (!items_[i].listed)
             items_[i].cost = cost;
+}
+
+WEIR_DECL std::vector<rule> check_request::own_rules() {
+    std::vector<rule> mine(count_);
+    for (std::size_t i = 0; i < count_; ++i) {
+        auto const& theirs = *std::exchange(items_[i].rule, &mine[i]);
+        mine[i].name = theirs.name;
+        mine[i].shadow = theirs.shadow;
+        mine[i].penalty = theirs.penalty;
+        mine[i].on_redis_failure = theirs.on_redis_failure;
+    }
+    return mine;
 }
 
 WEIR_DECL bool check_request::decided_by_lists() const noexcept {

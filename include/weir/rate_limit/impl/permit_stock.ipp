@@ -24,9 +24,12 @@ WEIR_DECL void permit_stock::name_of(check_request const& request) {
         if (one.listed)
             continue;
         name_ += request.key(one.key);
-        std::array<char, 5> id{};
-        detail::put_integer<4>(id.data(), rule_id(*one.rule));
-        name_.append(id.data(), id.size());
+        std::array<char, 1 + 4 + 3 * 6> packed{};
+        auto* end = detail::put_integer<4>(packed.data() + 1, rule_id(*one.rule));
+        end = detail::put_integer<6>(end, one.terms.limit);
+        end = detail::put_integer<6>(end, static_cast<std::uint64_t>(one.terms.window.count()));
+        detail::put_integer<6>(end, static_cast<std::uint64_t>(one.terms.lease.count()));
+        name_.append(packed.data(), packed.size());
     }
 }
 
@@ -44,6 +47,7 @@ WEIR_DECL permit_stock::shelf* permit_stock::shelf_of(check_request const& reque
         }
         at = shelves_.try_emplace(name_).first;
         at->second.request = request;
+        at->second.rules = at->second.request.own_rules();
         at->second.lease = request.lease();
         at->second.period = now;
     }
