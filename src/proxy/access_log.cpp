@@ -13,12 +13,6 @@
 #include <unistd.h>
 
 namespace weir::proxy {
-namespace {
-
-/// Bytes that suffice for most.
-constexpr std::size_t usual_line = 512;
-
-} // namespace
 
 access_log_file::access_log_file(std::string const& path, log_function log)
     : log_(std::move(log)) {
@@ -124,7 +118,7 @@ void access_log::append_time(text_writer& line, boot_clock::time_point at) {
 }
 
 void access_log::append_line(exchange const& x, std::string_view client, std::string_view route) {
-    text_writer line(lines_, usual_line);
+    text_writer line(lines_);
     auto const text = [&](std::string_view name, std::string_view value) { line.add(name).add_json(value); };
     // Names of the configuration, tokens, addresses and what we choose have nothing to escape.
     auto const plain = [&](std::string_view name, std::string_view value) { line.add(name).add_plain_json(value); };

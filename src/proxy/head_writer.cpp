@@ -12,9 +12,6 @@ using beast_field = boost::beast::http::field;
 using http::detail::text_writer;
 using namespace std::string_view_literals;
 
-/// Bytes that suffice for most.
-constexpr std::size_t usual_head = 512;
-
 /// Fields of a request that are not passed on as they came.
 enum class own : std::uint8_t {
     no,
@@ -165,7 +162,7 @@ void write_request_head(std::string& to, http::request_head const& request, std:
                         std::string_view query, bool has_query, client_info const& client, outgoing_body body,
                         std::string_view request_id, id_source& ids) {
     to.clear();
-    text_writer out(to, usual_head);
+    text_writer out(to);
     out.add(request.method).add(' ').add(path);
     if (has_query)
         out.add("?"sv).add(query);
@@ -230,7 +227,7 @@ void write_request_head(std::string& to, http::request_head const& request, std:
 void write_response_head(std::string& to, http::response_head const& response, outgoing_body body,
                          reply_fields const& ours) {
     to.clear();
-    text_writer out(to, usual_head);
+    text_writer out(to);
     append_status(out, response);
     bool dated = false;
     bool identified = false;
@@ -273,7 +270,7 @@ void append_bodiless(text_writer& out, http::response_head const& response) {
 
 void write_switch_head(std::string& to, http::response_head const& response, reply_fields const& ours) {
     to.clear();
-    text_writer out(to, usual_head);
+    text_writer out(to);
     append_bodiless(out, response);
     if (response.find("x-request-id") == nullptr)
         append_field(out, "X-Request-Id", ours.request_id);
@@ -285,7 +282,7 @@ void write_switch_head(std::string& to, http::response_head const& response, rep
 
 void write_interim_head(std::string& to, http::response_head const& response) {
     to.clear();
-    text_writer out(to, usual_head);
+    text_writer out(to);
     append_bodiless(out, response);
     out.add("\r\n"sv);
 }

@@ -1,5 +1,6 @@
 #include "support/redis_server.hpp"
 #include "support/running_proxy.hpp"
+#include "support/until.hpp"
 #include "support/upstream.hpp"
 
 #include <gmock/gmock.h>
@@ -56,9 +57,7 @@ protected:
 
     /// Waits until so much has been counted: each kind apart, for they are counted one after the other.
     static void await_counted(running_proxy const& proxy, cost_kind which, std::uint64_t units) {
-        auto const end = std::chrono::steady_clock::now() + std::chrono::seconds{20};
-        while (counted(proxy, which) < units && std::chrono::steady_clock::now() < end)
-            std::this_thread::yield();
+        until([&] { return counted(proxy, which) >= units; });
         ASSERT_EQ(counted(proxy, which), units);
     }
     static void await_settled(running_proxy const& proxy, std::uint64_t units) {

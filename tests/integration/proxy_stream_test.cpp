@@ -1,4 +1,5 @@
 #include "proxy/deadline_wheel.hpp"
+#include "support/gate.hpp"
 #include "support/running_proxy.hpp"
 #include "support/until.hpp"
 #include "support/upstream.hpp"
@@ -8,7 +9,6 @@
 
 #include <deque>
 #include <future>
-#include <optional>
 #include <thread>
 
 namespace weir::test {
@@ -317,42 +317,24 @@ TEST(proxy_drain, under_load_no_request_that_was_sent_goes_unanswered) {
     EXPECT_EQ(broken, 0);
 }
 
-/// Something that the worker's thread does and nothing besides, as long as this lives.
-class occupation {
-public:
-    explicit occupation(running_proxy const& proxy) {
-        proxy.server.ask(0, [this](proxy::insight const&) {
-            begun_.set_value();
-            go_.get_future().wait();
-            ended_.set_value();
-        });
-    }
-    ~occupation() {
-        go_.set_value();
-        ended_.get_future().wait();
-    }
-    void await() { begun_.get_future().wait(); }
-
-private:
-    std::promise<void> begun_, go_, ended_;
-};
-
 TEST(proxy_keep_alive, a_request_that_came_in_time_to_a_worker_that_was_kept_from_it_is_answered) {
+    constexpr std::chrono::milliseconds kept_alive{1000}, tick = proxy::deadline_wheel::tick;
+    gate first, second; // the worker's thread stands before one and then the other
     upstream up(upstream::always("x"));
     auto settings = proxy_config(up.port());
-    settings.http.keep_alive = std::chrono::milliseconds{400};
+    settings.http.keep_alive = kept_alive;
     running_proxy const proxy(std::move(settings));
     auto client = proxy.connect();
     ASSERT_EQ(client.get("/").status, 200);
-    std::optional<occupation> first(std::in_place, proxy);
-    first->await();
-    std::this_thread::sleep_for(2 * proxy::deadline_wheel::tick); // deadlines are due to be looked at: behind the next
-    std::optional<occupation> second(std::in_place, proxy);
-    first.reset();
-    second->await();
+    proxy.server.ask(0, [&](proxy::insight const&) { first.pass(); });
+    ASSERT_TRUE(first.wait_for_arrivals(1));
+    std::this_thread::sleep_for(2 * tick); // deadlines are due to be looked at: behind what is asked next
+    proxy.server.ask(0, [&](proxy::insight const&) { second.pass(); });
+    first.open();
+    ASSERT_TRUE(second.wait_for_arrivals(1));
     client.send("GET / HTTP/1.1\r\nHost: w\r\n\r\n");
-    std::this_thread::sleep_for(std::chrono::milliseconds{600}); // until the deadline has passed
-    second.reset();
+    std::this_thread::sleep_for(kept_alive + 3 * tick); // it is time that has to pass
+    second.open();
     EXPECT_EQ(client.read().status, 200);
 }
 

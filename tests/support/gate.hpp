@@ -8,10 +8,10 @@
 
 namespace weir::test {
 
-/// Holds the answers of an upstream back.
+/// Holds a thread back: one that answers as an upstream, or a worker.
 class gate {
 public:
-    /// Called by the upstream: returns when the gate is open.
+    /// Called by that thread: returns when the gate is open.
     void pass() {
         std::unique_lock lock(mutex_);
         ++arrived_;

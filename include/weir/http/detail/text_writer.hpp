@@ -78,7 +78,7 @@ public:
     }
 
 private:
-    static constexpr std::size_t step = 256;
+    static constexpr std::size_t step = 512; // most heads and lines of a log
 
     std::size_t size() const noexcept { return static_cast<std::size_t>(at_ - out_.data()); }
 
