@@ -34,7 +34,7 @@ std::string objections_to(std::string const& metrics) {
 
 TEST(admin_metrics, promtool_finds_no_fault_before_during_and_after_an_outage_of_redis) {
     redis_server redis;
-    program weir({"serve", "--listen", "127.0.0.1:0", "--upstream", "http://127.0.0.1:" + std::to_string(free_port()),
+    program weir({"serve", "--listen", "127.0.0.1:0", "--upstream", "http://127.0.0.1:" + std::to_string(dead_port()),
                   "--admin", "127.0.0.1:0", "--workers", "2", "--access-log", "off", "--limit", "2/1h", "--redis",
                   redis.url()});
     auto const at = endpoint_in(weir.wait_for_error_line("listening on 127.0.0.1:"));

@@ -225,7 +225,7 @@ TEST(cli_program, check_takes_rules_and_redis_from_a_configuration_file) {
 }
 
 TEST(cli_program, an_unreachable_redis_is_one_line_with_the_remedy) {
-    auto dead = "redis://127.0.0.1:" + std::to_string(free_port());
+    auto dead = "redis://127.0.0.1:" + std::to_string(dead_port());
     for (auto const& command : std::vector<std::vector<std::string>>{
              {"doctor", "--redis", dead},
              {"check", "--user", "a", "--endpoint", "b", "--limit", "1/s", "--redis", dead},

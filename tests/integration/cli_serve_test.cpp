@@ -27,7 +27,7 @@ boost::asio::ip::tcp::endpoint listening(program& weir) {
 /// Arguments of a proxy on a free port in front of nobody.
 std::vector<std::string> serve(std::vector<std::string> more) {
     std::vector<std::string> all{
-        "serve",   "--listen",    "127.0.0.1:0", "--upstream", "http://127.0.0.1:" + std::to_string(free_port()),
+        "serve",   "--listen",    "127.0.0.1:0", "--upstream", "http://127.0.0.1:" + std::to_string(dead_port()),
         "--admin", "127.0.0.1:0", "--workers",   "1",          "--access-log",
         "off"};
     all.insert(all.end(), more.begin(), more.end());
@@ -133,7 +133,7 @@ TEST(cli_serve, an_absent_redis_server_is_one_line_that_names_the_package) {
 }
 
 TEST(cli_serve, redis_may_be_away_at_the_start_only_where_that_is_allowed) {
-    auto dead = "redis://127.0.0.1:" + std::to_string(free_port());
+    auto dead = "redis://127.0.0.1:" + std::to_string(dead_port());
     program weir(serve({"--limit", "1/1h", "--redis", dead, "--allow-redis-down", "--on-redis-failure", "closed"}));
     auto at = listening(weir);
     EXPECT_THAT(weir.err(), HasSubstr("starting without it, each limit decides by on_redis_failure"));

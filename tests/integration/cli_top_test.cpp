@@ -24,7 +24,7 @@ std::string address_in(program& weir, std::string const& text) {
 }
 
 TEST(cli_top, shows_a_running_instance_once_or_until_interrupted) {
-    program weir({"serve", "--listen", "127.0.0.1:0", "--upstream", "http://127.0.0.1:" + std::to_string(free_port()),
+    program weir({"serve", "--listen", "127.0.0.1:0", "--upstream", "http://127.0.0.1:" + std::to_string(dead_port()),
                   "--admin", "127.0.0.1:0", "--workers", "1", "--access-log", "off", "--limit", "2/1h"});
     auto const served = endpoint_in(address_in(weir, "listening on 127.0.0.1:"));
     auto const admin = address_in(weir, "\"event\":\"admin_listening\"");
@@ -48,7 +48,7 @@ TEST(cli_top, shows_a_running_instance_once_or_until_interrupted) {
 }
 
 TEST(cli_top, what_is_in_the_way_is_one_line_with_its_remedy) {
-    auto const nobody = run_program({"top", "--admin", "127.0.0.1:" + std::to_string(free_port())});
+    auto const nobody = run_program({"top", "--admin", "127.0.0.1:" + std::to_string(dead_port())});
     EXPECT_EQ(nobody.code, 2);
     EXPECT_THAT(nobody.err, HasSubstr("is weir serve running"));
     program weir({"serve", "--listen", "127.0.0.1:0", "--upstream", "http://127.0.0.1:1", "--admin", "127.0.0.1:0",
@@ -78,7 +78,7 @@ TEST(cli_bench, measures_every_algorithm_and_leaves_nothing_behind) {
     EXPECT_THAT(table.out, HasSubstr("token_bucket"));
     EXPECT_EQ(run_program({"bench", "--redis", redis.url(), "--duration", "1ms"}).code, 2);
     EXPECT_EQ(run_program({"bench", "--redis", redis.url(), "--concurrency", "0"}).code, 2);
-    EXPECT_EQ(run_program({"bench", "--redis", "redis://127.0.0.1:" + std::to_string(free_port())}).code, 2);
+    EXPECT_EQ(run_program({"bench", "--redis", "redis://127.0.0.1:" + std::to_string(dead_port())}).code, 2);
 }
 
 /// What bash offers for the last of `words`.

@@ -47,7 +47,7 @@ protected:
             {"circuits", {{"api", json::object()}}},
             {"locks", {{"all", {{"key", "*"}}}}},
             {"upstreams",
-             {{"api", {{"targets", {"http://127.0.0.1:" + std::to_string(free_port())}}, {"circuit", "api"}}}}},
+             {{"api", {{"targets", {"http://127.0.0.1:" + std::to_string(dead_port())}}, {"circuit", "api"}}}}},
             {"routes",
              {{{"name", "all"}, {"path", "/*"}, {"upstream", "api"}, {"limits", {"per-user"}}, {"lock", "all"}}}}};
         std::ofstream(directory_.path() + "/weir.json") << settings.dump();

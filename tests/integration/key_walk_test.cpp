@@ -140,7 +140,7 @@ TEST(keys_of_a_server, are_found_and_no_cursor_of_a_cluster_is_understood) {
 
 TEST(keys_of_nothing, are_asked_for_with_an_error) {
     asio::io_context io;
-    auto options = patient_options("redis://127.0.0.1:" + std::to_string(free_port()));
+    auto options = patient_options("redis://127.0.0.1:" + std::to_string(dead_port()));
     options.server.topology = redis::topology::cluster;
     client redis(io, options);
     key_walk walk(redis, "w", "zset");

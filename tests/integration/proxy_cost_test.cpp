@@ -215,7 +215,7 @@ TEST_F(proxy_cost, a_response_that_breaks_off_and_a_client_that_leaves_pay_what_
 }
 
 TEST_F(proxy_cost, a_request_that_never_reached_the_upstream_costs_nothing) {
-    running_proxy const proxy(settings(free_port(), 100), options());
+    running_proxy const proxy(settings(dead_port(), 100), options());
     auto client = proxy.connect();
     EXPECT_EQ(client.get("/").status, 502);
     await_counted(proxy, cost_kind::refunded, 50);

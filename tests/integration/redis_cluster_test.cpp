@@ -236,7 +236,7 @@ TEST_F(redis_cluster_client, resharding_under_load_fails_nothing_and_doubles_not
 }
 
 TEST_F(redis_cluster_client, a_cluster_out_of_reach_is_told_at_once) {
-    auto options = cluster_options("redis://127.0.0.1:" + std::to_string(free_port()));
+    auto options = cluster_options("redis://127.0.0.1:" + std::to_string(dead_port()));
     client redis(io_, options);
     run(io_, [&]() -> asio::awaitable<void> {
         auto const [ec] = co_await redis.async_connect(use_result);
@@ -258,7 +258,7 @@ TEST_F(redis_cluster_client, a_server_that_is_no_cluster_is_told_by_name) {
 }
 
 TEST_F(redis_cluster_client, further_seeds_are_asked_where_the_first_is_away) {
-    auto options = cluster_options("redis://127.0.0.1:" + std::to_string(free_port()));
+    auto options = cluster_options("redis://127.0.0.1:" + std::to_string(dead_port()));
     options.server.nodes = {{"127.0.0.1", shared().node(1).port()}, {"127.0.0.1", shared().node(2).port()}};
     client redis(io_, options);
     run(io_, [&]() -> asio::awaitable<void> {

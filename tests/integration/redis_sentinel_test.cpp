@@ -208,7 +208,7 @@ TEST(redis_sentinel, an_unknown_name_and_sentinels_that_are_away_are_told) {
     for (auto const& [url, words] :
          {std::pair{"redis://127.0.0.1:" + std::to_string(group.port(0)) + "?mode=sentinel&master=nobody",
                     "knows no master of the name nobody"},
-          std::pair{"redis://127.0.0.1:" + std::to_string(free_port()) + "?mode=sentinel&master=group",
+          std::pair{"redis://127.0.0.1:" + std::to_string(dead_port()) + "?mode=sentinel&master=group",
                     "Connection refused"}}) {
         asio::io_context io;
         client redis(io, patient_options(url));

@@ -31,20 +31,32 @@ temporary_directory::~temporary_directory() {
 
 namespace {
 
-/// Binds a socket to the port, or with 0 to one that the system chooses, and lets it go; 0 where that cannot be had.
-std::uint16_t try_port(std::uint16_t port) {
-    sockaddr_in name{};
-    name.sin_family = AF_INET;
-    name.sin_port = htons(port);
-    name.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    socklen_t size = sizeof name;
-    auto const fd = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    auto* const generic = reinterpret_cast<sockaddr*>(&name);
-    auto const ok = fd >= 0 && ::bind(fd, generic, size) == 0 && ::getsockname(fd, generic, &size) == 0;
-    if (fd >= 0)
-        ::close(fd);
-    return ok ? ntohs(name.sin_port) : std::uint16_t{0};
-}
+/// A socket bound to the port, or with 0 to one that the system chooses; port 0 where that cannot be had.
+class bound_socket {
+public:
+    explicit bound_socket(std::uint16_t port)
+        : fd_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+        sockaddr_in name{};
+        name.sin_family = AF_INET;
+        name.sin_port = htons(port);
+        name.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+        socklen_t size = sizeof name;
+        auto* const generic = reinterpret_cast<sockaddr*>(&name);
+        if (fd_ >= 0 && ::bind(fd_, generic, size) == 0 && ::getsockname(fd_, generic, &size) == 0)
+            port_ = ntohs(name.sin_port);
+    }
+    bound_socket(bound_socket const&) = delete;
+    bound_socket& operator=(bound_socket const&) = delete;
+    ~bound_socket() {
+        if (fd_ >= 0)
+            ::close(fd_);
+    }
+    std::uint16_t port() const noexcept { return port_; }
+
+private:
+    int fd_;
+    std::uint16_t port_ = 0;
+};
 
 /// The first of those that the system gives to whoever connects or binds to no port in particular.
 int first_port_of_the_system() {
@@ -62,10 +74,15 @@ std::uint16_t free_port() {
     auto const end = first_port_of_the_system();
     for (int attempt = 0; attempt < 100; ++attempt) {
         auto const wish = end > lowest ? std::uniform_int_distribution<int>{lowest, end - 1}(random) : 0;
-        if (auto const port = try_port(static_cast<std::uint16_t>(wish)))
+        if (auto const port = bound_socket(static_cast<std::uint16_t>(wish)).port())
             return port;
     }
     throw std::runtime_error("no port of 127.0.0.1 is free");
+}
+
+std::uint16_t dead_port() {
+    static bound_socket const held(0); // and never listened on
+    return held.port();
 }
 
 redis_server::redis_server(options how)

@@ -29,6 +29,9 @@ private:
 /// A port of 127.0.0.1 that nothing listened on a moment ago.
 std::uint16_t free_port();
 
+/// A port of 127.0.0.1 that refuses connections as long as the test runs: nobody else can listen there.
+std::uint16_t dead_port();
+
 /// A real redis-server of a test's own, on a unix socket and, where asked, a free TCP port of 127.0.0.1, ready when the
 /// constructor returns and gone when the object is, or the test's process, or the thread that started it.
 class redis_server {
