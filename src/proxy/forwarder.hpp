@@ -206,6 +206,7 @@ private:
     /// Of the request, when it went as far as it could at once.
     std::size_t unsent_ = 0;
     bool head_received_ = false;
+    bool event_stream_ = false;
     bool nothing_sent_ = false;
     /// The client has left, and the answer is taken down for whoever asks again.
     bool alone_ = false;

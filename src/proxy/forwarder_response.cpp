@@ -194,6 +194,7 @@ awaitable<forward_outcome> forwarder::relay_body() {
     auto* const copy = x_.copy();
     if (copy != nullptr)
         begin_copy(*copy);
+    event_stream_ = is_event_stream(x_.response); // what is read from here on takes the place of the head
     gather_list out;
     out.add(x_.reply);
     bool ended = response_body_.finished();
@@ -314,7 +315,7 @@ awaitable<forward_outcome> forwarder::relay_switch() {
 awaitable<forward_outcome> forwarder::cut_short() {
     if (client_.gone() || broken_off_.what == result::gone)
         co_return forward_outcome{result::gone, x_.status, client_closed_text, {}};
-    if (is_event_stream(x_.response) && down_.framing != body_framing::length) {
+    if (event_stream_ && down_.framing != body_framing::length) {
         // Two line ends: the stream may have been cut in the middle of an event.
         gather_list out;
         add_framed(out, down_,

@@ -226,6 +226,27 @@ TEST(proxy_reset_by_upstream, in_an_event_stream_is_told_by_one_event_and_no_cle
     EXPECT_THAT(rest, Not(HasSubstr("0\r\n\r\n")));
 }
 
+TEST(proxy_reset_by_upstream, in_an_event_stream_is_told_however_much_of_it_has_passed) {
+    gate first, second;
+    std::string const event = "data: " + std::string(1000, 'y') + "\n\n";
+    upstream up([&](upstream::connection& c) {
+        c.read();
+        c.write("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\ndata: 1\n\n");
+        first.pass();
+        c.write(event); // which takes the place of the head in the proxy's buffer
+        second.pass();
+        c.reset();
+    });
+    running_proxy const proxy(proxy_config(up.port()));
+    auto client = proxy.connect();
+    client.send("GET / HTTP/1.1\r\nHost: weir.test\r\n\r\n");
+    client.read_until("data: 1\n\n\r\n");
+    first.open();
+    client.read_until(event + "\r\n");
+    second.open();
+    EXPECT_THAT(client.read_to_end(), HasSubstr("event: error\ndata: "));
+}
+
 TEST(proxy_responses, fields_named_in_connection_and_the_fixed_list_are_stripped_before_ours_are_added) {
     upstream up(
         says(head("Connection: x-secret, keep-alive, via, x-request-id\r\nX-Secret: 1\r\nKeep-Alive: timeout=5\r\n"
