@@ -27,8 +27,13 @@ bool has_hung_up(tcp_socket& socket) noexcept {
 
 transfer client_stream::try_read_more(error_code& ec) {
     std::size_t n = 0;
-    auto const what = try_read(socket_, tls_.get(), in.prepare(), n, ec);
+    auto const what = try_read_some(in.prepare(), n, ec);
     in.commit(n);
+    return what;
+}
+
+transfer client_stream::try_read_some(asio::mutable_buffer to, std::size_t& n, error_code& ec) {
+    auto const what = try_read(socket_, tls_.get(), to, n, ec);
     received_ += n;
     return what;
 }

@@ -56,6 +56,7 @@ public:
     awaitable<error_code> read_more();
     transfer try_read_more(error_code& ec);
     /// Reads into `to`; `n` is how much.
+    transfer try_read_some(asio::mutable_buffer to, std::size_t& n, error_code& ec);
     awaitable<error_code> read_some(asio::mutable_buffer to, std::size_t& n);
 
     /// Writes what the socket takes at once. True when `out` is empty now or the connection broke (`ec`); else go on

@@ -132,7 +132,6 @@ awaitable<forward_outcome> forwarder::collect_more() {
 awaitable<forward_outcome> forwarder::collect_length() {
     if (body_.empty() && !co_await invite_body(client_, x_.request))
         co_return client_left;
-    x_.up = services_.blocks.take();
     streaming_ = x_.request.content_length > buffer_pool::block_size;
     if (streaming_)
         co_return forward_outcome{};
@@ -156,8 +155,6 @@ forward_outcome forwarder::collect_chunks(std::size_t at_hand) {
         return body_too_large;
     streaming_ = !request_body_.finished();
     up_ = streaming_ ? outgoing_body{body_framing::chunked, 0} : outgoing_body{body_framing::length, body_.size()};
-    if (streaming_)
-        x_.up = services_.blocks.take();
     return {};
 }
 
@@ -256,7 +253,16 @@ awaitable<bool> forwarder::read_piece(std::string_view& data) {
     client_.limit(services_.config.http.body_timeout);
     std::size_t n = 0;
     auto const wanted = request_body_.wanted(buffer_pool::piece_size);
-    auto const ec = co_await client_.read_some({x_.up.data(), wanted}, n);
+    error_code ec;
+    while (!ec) {
+        if (!x_.up)
+            x_.up = services_.blocks.take();
+        auto const what = client_.try_read_some({x_.up.data(), wanted}, n, ec);
+        if (what == transfer::done)
+            break;
+        x_.up.release(); // a client may be slow: who waits for it needs no room
+        std::tie(ec) = co_await client_.socket().async_wait(wait_of(what), in_place);
+    }
     if (stop_upload_)
         co_return false;
     if (ec) {

@@ -39,8 +39,6 @@ awaitable<forward_outcome> forwarder::download_and_stop_upload() {
 }
 
 awaitable<forward_outcome> forwarder::download() {
-    if (!x_.down)
-        x_.down = services_.blocks.take();
     down_begin_ = down_end_ = 0;
     x_.response.reset();
     forward_outcome early;
@@ -83,8 +81,10 @@ awaitable<forward_outcome> forwarder::download() {
 
 /// Parses what there is of a head.
 forwarder::head_state forwarder::take_response_head(forward_outcome& why) {
-    if (down_end_ == down_begin_)
+    if (down_end_ == down_begin_) {
+        down_begin_ = down_end_ = 0;
         return head_state::partial;
+    }
     auto limits = services_.head_limits();
     limits.max_head = std::min(limits.max_head, buffer_pool::block_size - 1);
     auto const parsed = http::parse_response_head({x_.down.data() + down_begin_, down_end_ - down_begin_}, limits,
@@ -350,10 +350,14 @@ transfer forwarder::try_read_down(error_code& ec, std::chrono::nanoseconds timeo
         return transfer::done;
     }
     bool const limited = !uploading_ || head_received_;
+    if (!x_.down)
+        x_.down = services_.blocks.take();
     auto const room = std::min(buffer_pool::block_size - down_end_, buffer_pool::piece_size);
     std::size_t n = 0;
     auto const what = try_read(from.socket, from.tls.get(), {x_.down.data() + down_end_, room}, n, ec);
     if (what != transfer::done) {
+        if (down_end_ == 0)
+            x_.down.release(); // an upstream may take long: who waits needs no room, and the next finds it in the cache
         if (limited)
             services_.wheel.expires_after(from, timeout);
         return what;

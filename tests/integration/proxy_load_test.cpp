@@ -384,5 +384,53 @@ TEST(proxy_load, bodies_larger_than_any_buffer_pass_both_ways_unchanged_at_const
     EXPECT_LT(grown, 16u * 1024) << "some of the bodies was kept";
 }
 
+/// KiB that each of so many connections adds to the proxy's memory, once `open` has opened it.
+template <class Open>
+double memory_of_each(served const& weir, std::size_t count, Open&& open) {
+    for (std::size_t i = 0; i < 8; ++i)
+        open(); // what the first of them brings is not theirs alone
+    auto const before = weir.memory();
+    for (std::size_t i = 0; i < count; ++i)
+        open();
+    auto const grown = static_cast<double>(weir.memory()) - static_cast<double>(before);
+    std::cout << grown / static_cast<double>(count) << " KiB of memory for each of " << count << '\n';
+    return grown / static_cast<double>(count);
+}
+
+TEST(proxy_load, who_waits_for_a_silent_upstream_or_a_silent_client_holds_no_buffer) {
+    constexpr std::size_t count = 300, burst = 60'000;
+    std::string const piece(burst, 'x');
+    upstream up([&](upstream::connection& c) {
+        auto const head = c.read_head();
+        if (head.method() == "POST") {
+            for (std::size_t got = 0; got < burst;)
+                got += c.read_some().size();
+            c.write("HTTP/1.1 103 Early Hints\r\n\r\n"); // all of it has come this far
+        } else {
+            c.write("HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n" + piece);
+        }
+        c.wait_for_close();
+    });
+    served const weir(up.port(), "{}", 0, 1);
+    crowd streams, uploads;
+    std::string answer(burst + 1000, '\0');
+    auto const read_from = [&](boost::asio::ip::tcp::socket& from, std::size_t least) {
+        return boost::asio::read(from, boost::asio::buffer(answer), boost::asio::transfer_at_least(least));
+    };
+    EXPECT_LT(memory_of_each(weir, count,
+                             [&] {
+                                 streams.join(weir.endpoint(), get);
+                                 read_from(streams[streams.size() - 1], burst + 100);
+                             }),
+              40);
+    EXPECT_LT(memory_of_each(weir, count,
+                             [&] {
+                                 uploads.join(weir.endpoint(),
+                                              "POST / HTTP/1.1\r\nHost: w\r\nContent-Length: 1000000\r\n\r\n" + piece);
+                                 read_from(uploads[uploads.size() - 1], 10);
+                             }),
+              40);
+}
+
 } // namespace
 } // namespace weir::test
