@@ -3,6 +3,8 @@
 #include "proxy/tunnel.hpp"
 #include "proxy/upgrade.hpp"
 
+#include <weir/http/detail/media_type.hpp>
+
 #include <boost/asio/error.hpp>
 
 #include <algorithm>
@@ -20,10 +22,6 @@ constexpr unsigned max_interim = 100;
 
 constexpr forward_outcome bad_answer(std::string_view reason) noexcept {
     return {forward_outcome::result::refuse, 502, reason, metrics::upstream_error::bad_response};
-}
-
-bool is_event_stream(http::response_head const& response) noexcept {
-    return response.find(beast_field::content_type).starts_with("text/event-stream");
 }
 
 } // namespace
@@ -194,7 +192,8 @@ awaitable<forward_outcome> forwarder::relay_body() {
     auto* const copy = x_.copy();
     if (copy != nullptr)
         begin_copy(*copy);
-    event_stream_ = is_event_stream(x_.response); // what is read from here on takes the place of the head
+    // What is read from here on takes the place of the head.
+    event_stream_ = http::detail::is_event_stream(x_.response.find(beast_field::content_type));
     gather_list out;
     out.add(x_.reply);
     bool ended = response_body_.finished();

@@ -2,7 +2,7 @@
 
 #include "proxy/head_writer.hpp"
 
-#include <weir/http/detail/bytes.hpp>
+#include <weir/http/detail/media_type.hpp>
 
 #include <algorithm>
 #include <array>
@@ -59,7 +59,7 @@ void response_copy::begin(http::response_head const& head, boost::beast::http::v
         length_ = head.content_length;
     bool const known = head.framing == http::body_framing::length;
     too_much_ = (known && head.content_length > max_body_) ||
-                head.find(beast_field::content_type).starts_with("text/event-stream");
+                http::detail::is_event_stream(head.find(beast_field::content_type));
 }
 
 void response_copy::take(std::string_view piece) {

@@ -9,7 +9,7 @@
 #include "service/original_request.hpp"
 #include "service/resource_name.hpp"
 
-#include <boost/beast/core/string.hpp>
+#include <weir/http/detail/media_type.hpp>
 
 namespace weir::service {
 namespace {
@@ -18,14 +18,6 @@ using boost::beast::http::verb;
 using beast_field = boost::beast::http::field;
 using proxy::awaitable;
 using proxy::connection;
-
-/// Whether a body of that type is JSON: application/json, with parameters or without (RFC 8259 11).
-bool is_json(std::string_view content_type) noexcept {
-    auto type = content_type.substr(0, content_type.find(';'));
-    while (type.ends_with(' ') || type.ends_with('\t'))
-        type.remove_suffix(1);
-    return boost::beast::iequals(type, "application/json");
-}
 
 constexpr std::string_view not_known =
     "known here: /authorize, /v1/check, /v1/reserve, /v1/extend, /v1/settle, /v1/locks/NAME, "
@@ -110,7 +102,7 @@ connection::verdict service_connection::admit_post() const {
                 {},
                 {},
                 "WWW-Authenticate: Bearer\r\n"};
-    if (!is_json(request.find(beast_field::content_type)))
+    if (!http::detail::is_json(request.find(beast_field::content_type)))
         return {415, "the body must be application/json"};
     if (!request.find(beast_field::content_encoding).empty())
         return {415, "the body must come without a content coding"};

@@ -231,7 +231,7 @@ TEST(proxy_reset_by_upstream, in_an_event_stream_is_told_however_much_of_it_has_
     std::string const event = "data: " + std::string(1000, 'y') + "\n\n";
     upstream up([&](upstream::connection& c) {
         c.read();
-        c.write("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\ndata: 1\n\n");
+        c.write("HTTP/1.1 200 OK\r\nContent-Type: Text/Event-Stream; charset=utf-8\r\n\r\ndata: 1\n\n");
         first.pass();
         c.write(event); // which takes the place of the head in the proxy's buffer
         second.pass();

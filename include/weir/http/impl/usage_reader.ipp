@@ -1,23 +1,9 @@
 #pragma once
 
-#include <weir/http/detail/bytes.hpp>
+#include <weir/http/detail/media_type.hpp>
 #include <weir/http/usage_reader.hpp>
 
 namespace weir::http {
-namespace detail {
-
-/// Type and subtype, without parameters (RFC 9110 8.3.1).
-inline std::string_view media_type(std::string_view content_type) noexcept {
-    return trim(content_type.substr(0, content_type.find(';')));
-}
-
-inline bool is_json_type(std::string_view type) noexcept {
-    constexpr std::string_view suffix = "+json";
-    return equals_ignoring_case(type, "application/json") ||
-           (type.size() > suffix.size() && equals_ignoring_case(type.substr(type.size() - suffix.size()), suffix));
-}
-
-} // namespace detail
 
 WEIR_DECL void usage_reader::start(response_head const& head) noexcept {
     using boost::beast::http::field;
@@ -26,10 +12,10 @@ WEIR_DECL void usage_reader::start(response_head const& head) noexcept {
     value_.reset();
     state_ = usage_state::absent;
     auto const coding = head.find(field::content_encoding);
-    auto const type = detail::media_type(head.find(field::content_type));
-    type_ = detail::equals_ignoring_case(type, "text/event-stream") ? body_type::events
-            : detail::is_json_type(type)                            ? body_type::json
-                                                                    : body_type::none;
+    auto const type = head.find(field::content_type);
+    type_ = detail::is_event_stream(type)    ? body_type::events
+            : detail::is_based_on_json(type) ? body_type::json
+                                             : body_type::none;
     if (type_ == body_type::none)
         state_ = usage_state::other_type;
     if (!coding.empty() && !detail::equals_ignoring_case(coding, "identity")) {
