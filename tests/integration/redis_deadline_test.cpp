@@ -5,6 +5,9 @@
 #include <boost/asio/steady_timer.hpp>
 #include <gmock/gmock.h>
 
+#include <optional>
+#include <thread>
+
 namespace {
 
 using namespace weir;
@@ -47,6 +50,36 @@ TEST(redis_deadline, covers_the_wait_for_a_connection) {
         EXPECT_FALSE(connect);
     });
     EXPECT_EQ(server.run({"GET", "x"}), "(nil)") << "what was not sent is never executed";
+}
+
+TEST(redis_deadline, is_not_missed_by_a_reply_that_lies_there_when_the_loop_was_kept_from_looking) {
+    redis_server server;
+    asio::io_context io;
+    client redis(io, patient_options(server.url()));
+    run(io, [&]() -> asio::awaitable<void> { co_await redis.async_connect(use_result); });
+    server.pause();
+    command const ping("PING");
+    redis::ignore_sink sink;
+    std::optional<error_code> ended;
+    redis.async_exec(ping, sink, {.timeout = 10ms}, [&](error_code ec) {
+        ended = ec;
+        io.stop();
+    });
+    io.restart();
+    for (int i = 0; i < 3; ++i)
+        io.poll_one(); // it is sent, and its deadline awaited
+    asio::post(io, [&] {
+        std::this_thread::sleep_for(20ms);
+        // Before this runs, the loop finds the deadline to have passed.
+        asio::post(io, [&] {
+            server.resume();
+            server.run({"PING"}); // which came after the first
+        });
+    });
+    io.restart();
+    io.run_for(patience);
+    ASSERT_TRUE(ended);
+    EXPECT_FALSE(*ended) << ended->message();
 }
 
 TEST(redis_deadline, each_of_many_has_its_own) {

@@ -20,8 +20,6 @@
 
 namespace weir::test {
 
-/// An error_code as the result of co_await, instead of an exception.
-
 /// Longer than anything takes on a busy machine: a test that needs it has failed.
 inline constexpr std::chrono::seconds patience{20};
 

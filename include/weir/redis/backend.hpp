@@ -1,9 +1,9 @@
 #pragma once
 
+#include <weir/redis/alarm.hpp>
 #include <weir/redis/client_options.hpp>
 #include <weir/redis/pipeline.hpp>
 
-#include <boost/asio/basic_waitable_timer.hpp>
 #include <boost/asio/io_context.hpp>
 
 #include <atomic>
@@ -61,7 +61,6 @@ public:
 
 protected:
     using clock = boot_clock;
-    using timer = asio::basic_waitable_timer<clock, asio::wait_traits<clock>, asio::io_context::executor_type>;
 
     /// Takes an operation that has its deadline.
     virtual void route(operation& what, clock::time_point now) = 0;
@@ -86,7 +85,7 @@ protected:
 private:
     WEIR_DECL void admit_foreign();
 
-    timer deadline_timer_;
+    alarm deadline_alarm_;
     operation_list completing_;
     std::atomic<foreign_operation*> inbox_{nullptr};
     clock::time_point armed_for_{};

@@ -77,7 +77,7 @@ private:
     WEIR_DECL void read();
     WEIR_DECL void on_read(error_code ec, std::size_t size);
     void end_turn() override { flush(); }
-    WEIR_DECL void on_tick();
+    WEIR_DECL void on_tick(clock::time_point now);
     WEIR_DECL void check_health(clock::time_point now);
 
     WEIR_DECL void set_tick(clock::time_point when);

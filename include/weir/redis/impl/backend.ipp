@@ -24,7 +24,7 @@ WEIR_DECL backend::backend(asio::io_context& context, client_options options)
     : context_(context)
     , options_(std::move(options))
     , pipeline_(limits_of(options_), options_.observer)
-    , deadline_timer_(context.get_executor()) {}
+    , deadline_alarm_(context) {}
 
 WEIR_DECL backend::~backend() {
     while (!completing_.empty()) {
@@ -62,7 +62,7 @@ WEIR_DECL void backend::close() {
     shut();
     pipeline_.close();
     // Nothing keeps the loop running any more.
-    deadline_timer_.cancel();
+    deadline_alarm_.cancel();
     armed_ = false;
     schedule();
 }
@@ -137,12 +137,9 @@ WEIR_DECL void backend::arm_deadline() {
         return;
     armed_ = true;
     armed_for_ = *next;
-    deadline_timer_.expires_at(*next);
-    deadline_timer_.async_wait([self = shared_from_this()](error_code ec) {
-        if (ec)
-            return;
+    deadline_alarm_.set(*next, [self = shared_from_this()](clock::time_point now) {
         self->armed_ = false;
-        self->pipeline_.expire(clock::now());
+        self->pipeline_.expire(now);
         self->turn();
     });
 }

@@ -294,7 +294,8 @@ WEIR_DECL void cluster::renew_after(std::chrono::milliseconds most) {
     if (when >= renewal_at_)
         return;
     renewal_at_ = when;
-    renewal_.set(when, [self = std::static_pointer_cast<cluster>(shared_from_this())] { self->renew(); });
+    renewal_.set(when,
+                 [self = std::static_pointer_cast<cluster>(shared_from_this())](clock::time_point) { self->renew(); });
 }
 
 WEIR_DECL void cluster::renew() {

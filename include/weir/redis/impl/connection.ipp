@@ -204,10 +204,10 @@ WEIR_DECL void connection::reconnect_after(std::chrono::milliseconds pause, cloc
 }
 
 WEIR_DECL void connection::set_tick(clock::time_point when) {
-    tick_.set(when, [self = self()] { self->on_tick(); });
+    tick_.set(when, [self = self()](clock::time_point now) { self->on_tick(now); });
 }
 
-WEIR_DECL void connection::on_tick() {
+WEIR_DECL void connection::on_tick(clock::time_point now) {
     switch (state_) {
     case state::waiting:
         return connect();
@@ -215,7 +215,7 @@ WEIR_DECL void connection::on_tick() {
     case state::handshake:
         return attempt_failed(errc::not_connected, no_answer_text(options_.server, options_.connect_timeout));
     case state::open:
-        return check_health(clock::now());
+        return check_health(now);
     case state::closed:
         return;
     }

@@ -141,7 +141,7 @@ WEIR_DECL client_options sentinel::options_for_sentinel() const {
 
 WEIR_DECL void sentinel::ask_after(std::chrono::milliseconds pause) {
     if (!closed())
-        ask_.set(clock::now() + pause, [self = self()] { self->ask(); });
+        ask_.set(clock::now() + pause, [self = self()](clock::time_point) { self->ask(); });
 }
 
 WEIR_DECL void sentinel::ask_when_due() {

@@ -55,7 +55,7 @@ private:
     WEIR_DECL void end_attempt(errc why, std::string text);
     WEIR_DECL std::chrono::milliseconds next_pause();
     WEIR_DECL void set_tick(clock::time_point when);
-    WEIR_DECL void on_tick();
+    WEIR_DECL void on_tick(clock::time_point now);
     WEIR_DECL void check_health(clock::time_point now);
     WEIR_DECL bool has_moved();
     WEIR_DECL void read();
@@ -229,10 +229,10 @@ WEIR_DECL std::chrono::milliseconds subscriber_connection::next_pause() {
 }
 
 WEIR_DECL void subscriber_connection::set_tick(clock::time_point when) {
-    tick_.set(when, [self = shared_from_this()] { self->on_tick(); });
+    tick_.set(when, [self = shared_from_this()](clock::time_point now) { self->on_tick(now); });
 }
 
-WEIR_DECL void subscriber_connection::on_tick() {
+WEIR_DECL void subscriber_connection::on_tick(clock::time_point now) {
     switch (state_) {
     case state::waiting:
         return connect();
@@ -240,7 +240,7 @@ WEIR_DECL void subscriber_connection::on_tick() {
     case state::handshake:
         return attempt_failed(errc::not_connected, no_answer_text(server_, options_.connect_timeout));
     case state::open:
-        return check_health(clock::now());
+        return check_health(now);
     case state::closed:
         return;
     }
