@@ -42,7 +42,7 @@ public:
 
     /// Cancels what is under way on the socket after that time; then expired() holds.
     void limit(std::chrono::nanoseconds after) {
-        watch_next_ = expired_ = false;
+        watch_next_ = false;
         wheel_.expires_after(*this, after);
     }
     /// No deadline any more.

@@ -179,13 +179,8 @@ awaitable<bool> connection::read_head() {
             if (what == transfer::done)
                 break;
             std::tie(ec) = co_await client_.socket().async_wait(wait_of(what), in_place);
-            if (!ec)
-                continue;
-            if (!idle_ || !client_.expired() || !client_.has_more())
+            if (ec)
                 break;
-            // A request has come that this thread was kept from seeing in time: it is answered, not reset.
-            idle_ = false;
-            client_.limit(services_->config.http.head_timeout);
         }
         idle_ = false;
         if (!ec)

@@ -22,22 +22,20 @@ void deadline_wheel::link(entry& e) {
     slots_[e.slot_ % slot_count].push_back(e);
 }
 
-void deadline_wheel::advance(boot_clock::time_point now) {
+void deadline_wheel::move_to(boot_clock::time_point now) {
     auto const target = static_cast<std::uint64_t>((now - start_) / tick);
     if (target > now_ + slot_count)
         now_ = target - slot_count; // after a suspend: every slot comes up once
     while (now_ < target) {
         ++now_;
-        slot due;
-        due.swap(slots_[now_ % slot_count]);
-        fire(due);
+        passed_.splice(passed_.end(), slots_[now_ % slot_count]);
     }
 }
 
-void deadline_wheel::fire(slot& due) {
-    while (!due.empty()) {
-        auto& e = due.front();
-        due.pop_front();
+void deadline_wheel::fire() {
+    while (!passed_.empty()) {
+        auto& e = passed_.front();
+        passed_.pop_front();
         if (e.due_ == entry::none)
             continue;
         if (e.due_ > now_) {

@@ -51,11 +51,13 @@ public:
     deadline_wheel(deadline_wheel const&) = delete;
     deadline_wheel& operator=(deadline_wheel const&) = delete;
 
-    /// Sets or moves the deadline of `e` to `after` from now, where now is what advance() was last told.
+    /// Sets or moves the deadline of `e` to `after` from now, where now is what move_to() was last told.
     void expires_after(entry& e, std::chrono::nanoseconds after);
 
-    /// Calls on_deadline() of every entry whose deadline lies at or before `now`.
-    void advance(boot_clock::time_point now);
+    /// Now is `now`. Calls nothing: what is found done before fire() may still move its deadline.
+    void move_to(boot_clock::time_point now);
+    /// Calls on_deadline() of every entry whose deadline lies at or before now.
+    void fire();
 
 private:
     using slot =
@@ -63,11 +65,12 @@ private:
     static constexpr std::size_t slot_count = 1024;
 
     void link(entry& e);
-    void fire(slot& due);
 
     boot_clock::time_point start_;
     std::uint64_t now_ = 0;
     std::vector<slot> slots_{slot_count};
+    /// Of the slots that now has passed.
+    slot passed_;
 };
 
 } // namespace weir::proxy

@@ -42,11 +42,13 @@ error_code poller::add(int descriptor, entry& by) noexcept {
     if (::epoll_ctl(epoll_, EPOLL_CTL_ADD, descriptor, &what) != 0)
         return {errno, boost::system::system_category()};
     entries_.push_back(by);
+    ++known_;
     return {};
 }
 
 void poller::remove(int descriptor, entry& by) noexcept {
     by.unlink();
+    --known_;
     epoll_event unused{};
     ::epoll_ctl(epoll_, EPOLL_CTL_DEL, descriptor, &unused);
     for (auto i = next_; i < last_; ++i)
@@ -80,7 +82,13 @@ void poller::arm() {
     });
 }
 
-void poller::deliver() {
+void poller::poll() {
+    // What becomes ready meanwhile comes behind the others; the loop finds it.
+    for (auto rounds = known_ / batch + 1; rounds != 0 && !deliver(); --rounds) {
+    }
+}
+
+bool poller::deliver() {
     auto const n = ::epoll_wait(epoll_, ready_.data(), static_cast<int>(batch), 0);
     next_ = 0;
     last_ = n > 0 ? static_cast<std::size_t>(n) : 0;
@@ -90,6 +98,7 @@ void poller::deliver() {
         if (auto* const by = static_cast<entry*>(each.data.ptr))
             by->on_events(events);
     }
+    return n < static_cast<int>(batch);
 }
 
 } // namespace weir::proxy

@@ -63,6 +63,9 @@ public:
     /// Before the descriptor is closed: a copy of it in another process would keep it known here.
     void remove(int descriptor, entry& by) noexcept;
 
+    /// Tells at once what there is to tell, without a turn of the loop. Not from within a call of an entry.
+    void poll();
+
     /// One more waits.
     void begin_wait();
     /// So many no longer wait.
@@ -72,13 +75,15 @@ private:
     static constexpr std::size_t batch = 128;
 
     void arm();
-    void deliver();
+    /// False when there may be more.
+    bool deliver();
 
     int const epoll_;
     asio::io_context* io_ = nullptr;
     std::optional<asio::posix::basic_stream_descriptor<executor>> outer_;
     boost::intrusive::list<entry, boost::intrusive::base_hook<hook>, boost::intrusive::constant_time_size<false>>
         entries_;
+    std::size_t known_ = 0;
     std::size_t waits_ = 0;
     enum class state : std::uint8_t { resting, armed, delivering } state_ = state::resting;
     /// Those of `ready_` from `next_` on are still to be told.

@@ -274,7 +274,9 @@ awaitable<void> worker::tick_loop() {
         if (ec)
             co_return;
         auto const now = boot_clock::now();
-        parts_.wheel.advance(now);
+        parts_.wheel.move_to(now);
+        parts_.sockets.poll(); // however late this is, what came before a deadline is seen before it passes
+        parts_.wheel.fire();
         parts_.log.flush();
         parts_.known.hot.tick(now);
         if (redis_)
