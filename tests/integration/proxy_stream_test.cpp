@@ -7,8 +7,11 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <array>
 #include <deque>
+#include <functional>
 #include <future>
+#include <memory>
 #include <thread>
 
 namespace weir::test {
@@ -317,24 +320,54 @@ TEST(proxy_drain, under_load_no_request_that_was_sent_goes_unanswered) {
     EXPECT_EQ(broken, 0);
 }
 
-TEST(proxy_keep_alive, a_request_that_came_in_time_to_a_worker_that_was_kept_from_it_is_answered) {
-    constexpr std::chrono::milliseconds kept_alive{1000}, tick = proxy::deadline_wheel::tick;
-    gate first, second; // the worker's thread stands before one and then the other
+/// Keeps the proxy's worker from its loop for longer than `time`, while deadlines are due to be looked at. `meanwhile`
+/// happens at the begin of it.
+void keep_from_loop(running_proxy const& proxy, std::chrono::milliseconds time,
+                    std::function<void()> const& meanwhile) {
+    constexpr std::chrono::milliseconds tick = proxy::deadline_wheel::tick;
+    auto const gates = std::make_shared<std::array<gate, 2>>(); // the thread stands before one and then the other
+    auto& [first, second] = *gates;
+    auto const stand_before = [&](gate& which) {
+        proxy.server.ask(0, [gates, &which](proxy::insight const&) { which.pass(); });
+    };
+    stand_before(first);
+    ASSERT_TRUE(first.wait_for_arrivals(1));
+    std::this_thread::sleep_for(2 * tick); // deadlines are due to be looked at: behind what is asked next
+    stand_before(second);
+    first.open();
+    ASSERT_TRUE(second.wait_for_arrivals(1));
+    meanwhile();
+    std::this_thread::sleep_for(time + 3 * tick); // it is time that has to pass
+    second.open();
+}
+
+TEST(proxy_deadlines, pass_by_a_request_that_came_in_time_to_a_worker_that_was_kept_from_it) {
+    constexpr std::chrono::milliseconds kept_alive{1000};
     upstream up(upstream::always("x"));
     auto settings = proxy_config(up.port());
     settings.http.keep_alive = kept_alive;
     running_proxy const proxy(std::move(settings));
     auto client = proxy.connect();
     ASSERT_EQ(client.get("/").status, 200);
-    proxy.server.ask(0, [&](proxy::insight const&) { first.pass(); });
-    ASSERT_TRUE(first.wait_for_arrivals(1));
-    std::this_thread::sleep_for(2 * tick); // deadlines are due to be looked at: behind what is asked next
-    proxy.server.ask(0, [&](proxy::insight const&) { second.pass(); });
-    first.open();
-    ASSERT_TRUE(second.wait_for_arrivals(1));
+    keep_from_loop(proxy, kept_alive, [&] { client.send("GET / HTTP/1.1\r\nHost: w\r\n\r\n"); });
+    EXPECT_EQ(client.read().status, 200);
+}
+
+TEST(proxy_deadlines, pass_by_an_answer_that_came_in_time_to_a_worker_that_was_kept_from_it) {
+    constexpr std::chrono::milliseconds first_byte{1000};
+    gate asked;
+    upstream up([&](upstream::connection& c) {
+        c.read();
+        asked.pass();
+        c.write("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+    });
+    auto settings = proxy_config(up.port());
+    settings.upstreams[0].first_byte_timeout = first_byte;
+    running_proxy const proxy(std::move(settings));
+    auto client = proxy.connect();
     client.send("GET / HTTP/1.1\r\nHost: w\r\n\r\n");
-    std::this_thread::sleep_for(kept_alive + 3 * tick); // it is time that has to pass
-    second.open();
+    ASSERT_TRUE(asked.wait_for_arrivals(1));
+    keep_from_loop(proxy, first_byte, [&] { asked.open(); });
     EXPECT_EQ(client.read().status, 200);
 }
 
