@@ -1,13 +1,15 @@
 #!/usr/bin/env python3
 """The proxy beside nginx and HAProxy: one worker each, 128-byte answers from nginx over kept connections, wrk.
 
-    bench/proxy.py [--rounds 6] [--seconds 3] [--connections 64] [--processes 3] [--idle 2000] [WAY ...]
+    bench/proxy.py [--rounds 6] [--seconds 3] [--connections 64] [--processes 3] [--idle 2000] [--share 0.3] [WAY ...]
 
-Besides, bodies of 100 MiB over four connections, and the memory that an idle connection takes which was served before
-(0 leaves it out). Every round measures all ways, in random order; the figures are medians of the ratios within a round.
-Processes of one program differ by several per cent, as their memory happens to lie: each way is started so many times,
-and the rounds take these in turn. The load, the proxies and the upstream share the machine's cores, so that requests/s
-depends on them all; "CPU" is the proxy's own time for a request (for ways that ask Redis: beside it that of Redis).
+Besides, latencies where all are asked about as often (--share of what nginx answered; 0 leaves it out): under full
+load, who answers half as often has twice the latency for that reason alone. And bodies of 100 MiB over four
+connections, and the memory that an idle connection takes which was served before (0 leaves it out). Every round
+measures all ways, in random order; the figures are medians of the ratios within a round. Processes of one program
+differ by several per cent, as their memory happens to lie: each way is started so many times, and the rounds take these
+in turn. The load, the proxies and the upstream share the machine's cores, so that requests/s depends on them all; "CPU"
+is the proxy's own time for a request (for ways that ask Redis: beside it that of Redis).
 """
 import argparse
 import hashlib
@@ -188,12 +190,12 @@ def ways(upstream, wanted):
     return [makers[each] for each in chosen if each not in missing]
 
 
-def load(way, seconds, connections):
+def load(way, seconds, connections, *script):
     """Requests/s, microseconds of CPU a request in the proxy and in Redis, and latencies in milliseconds."""
     pids = way.pids
     before = sum(map(support.cpu_seconds, pids))
     redis_before = support.cpu_seconds(way.redis) if way.redis else 0
-    told = subprocess.run(["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--latency",
+    told = subprocess.run(["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--latency", *script,
                            f"http://127.0.0.1:{way.port}/"], capture_output=True, text=True).stdout
     spent = sum(map(support.cpu_seconds, pids)) - before
     redis_spent = support.cpu_seconds(way.redis) - redis_before if way.redis else 0
@@ -206,6 +208,29 @@ def load(way, seconds, connections):
     quantile = {q: float(v) * in_ms[u] for q, v, u in re.findall(r"(\d+)%\s+([\d.]+)(us|ms|s)", told)}
     return {"rate": float(re.search(r"Requests/sec:\s+([\d.]+)", told)[1]), "cpu": spent / requests * 1e6,
             "redis": redis_spent / requests * 1e6, "p50": quantile["50"], "p99": quantile["99"]}
+
+
+def play(fleets, args, measure):
+    """Measures each way once a round. What tells the median of a figure of a way, and its ratio to the first way's."""
+    rounds = [{way.name: measure(way) for way in random.sample(fleet, len(fleet))}
+              for fleet in itertools.islice(itertools.cycle(fleets), args.rounds)]
+    base = fleets[0][0].name
+    return (lambda way, what: support.median([each[way.name][what] for each in rounds]),
+            lambda way, what: support.spread([each[way.name][what] / each[base][what] for each in rounds]))
+
+
+def report_pauses(fleets, args, rate):
+    """Under part of the load, of which each connection sends a request some milliseconds after the last answer."""
+    most = round(2 * args.connections / rate * 1000)
+    script = os.path.join(directory(), "pauses.lua")
+    with open(script, "w") as f:
+        f.write(f"function delay() return math.random(0, {most}) end")
+    fleets = [[way for way in fleet if not way.refuses] for fleet in fleets]
+    median, ratio = play(fleets, args, lambda way: load(way, args.seconds, args.connections, "-s", script))
+    print(f"the same, each connection pausing for 0 to {most} ms behind an answer; ratios to nginx")
+    support.table(["", "requests/s", "p50 ms", "ratio", "p99 ms", "ratio"],
+                  [[way.name, f"{median(way, 'rate'):.0f}", f"{median(way, 'p50'):.2f}", ratio(way, "p50"),
+                    f"{median(way, 'p99'):.2f}", ratio(way, "p99")] for way in fleets[0]])
 
 
 def stream(way, seconds):
@@ -249,23 +274,13 @@ def idle_memory(way, count):
     return grown * 1024 / count
 
 
-def play(fleets, args, measure):
-    """What each way did in each round, by its name."""
-    return [{way.name: measure(way) for way in random.sample(fleet, len(fleet))}
-            for fleet in itertools.islice(itertools.cycle(fleets), args.rounds)]
-
-
 def report_streams(fleets, args):
     fleets = [[way for way in fleet if not way.refuses] for fleet in fleets]
-    contenders = fleets[0]
-    rounds = play(fleets, args, lambda way: stream(way, args.seconds))
-    base = contenders[0].name
-    ratio = lambda way, what: support.spread([each[way.name][what] / each[base][what] for each in rounds])
+    median, ratio = play(fleets, args, lambda way: stream(way, args.seconds))
     print(f"bodies of 100 MiB, 4 connections, {args.rounds} rounds of {args.seconds} s; ratios to nginx")
     support.table(["", "MiB/s", "ratio", "CPU/100 MiB", "ratio"],
-                  [[way.name, f"{support.median([each[way.name]['rate'] for each in rounds]):.0f}", ratio(way, "rate"),
-                    f"{support.median([each[way.name]['cpu'] for each in rounds]):.0f} ms", ratio(way, "cpu")]
-                   for way in contenders])
+                  [[way.name, f"{median(way, 'rate'):.0f}", ratio(way, "rate"), f"{median(way, 'cpu'):.0f} ms",
+                    ratio(way, "cpu")] for way in fleets[0]])
 
 
 def main():
@@ -275,6 +290,7 @@ def main():
     parser.add_argument("--connections", type=int, default=64)
     parser.add_argument("--processes", type=int, default=3)
     parser.add_argument("--idle", type=int, default=2000)
+    parser.add_argument("--share", type=float, default=0.3)
     parser.add_argument("ways", nargs="*")
     args = parser.parse_args()
     if min(args.rounds, args.processes) < 1:
@@ -296,19 +312,14 @@ def main():
     contenders = fleets[0]
     for way in itertools.chain(*fleets):
         load(way, 1, args.connections)
-    rounds = play(fleets, args, lambda way: load(way, args.seconds, args.connections))
-    base = contenders[0].name
-    rows = []
-    for way in contenders:
-        mine = [each[way.name] for each in rounds]
-        ratio = lambda what: support.spread([each[way.name][what] / each[base][what] for each in rounds])
-        redis = f"{support.median([m['redis'] for m in mine]):.1f} us" if way.redis else ""
-        rows.append([way.name, f"{support.median([m['rate'] for m in mine]):.0f}", ratio("rate"),
-                     f"{support.median([m['cpu'] for m in mine]):.1f} us", ratio("cpu"), redis,
-                     f"{support.median([m['p50'] for m in mine]):.2f}", f"{support.median([m['p99'] for m in mine]):.2f}",
-                     ratio("p99")])
+    median, ratio = play(fleets, args, lambda way: load(way, args.seconds, args.connections))
     print(f"proxy, {args.connections} connections, {args.rounds} rounds of {args.seconds} s; ratios to nginx")
-    support.table(["", "requests/s", "ratio", "CPU/request", "ratio", "Redis", "p50 ms", "p99 ms", "p99 ratio"], rows)
+    support.table(["", "requests/s", "ratio", "CPU/request", "ratio", "Redis", "p50 ms", "p99 ms", "p99 ratio"],
+                  [[way.name, f"{median(way, 'rate'):.0f}", ratio(way, "rate"), f"{median(way, 'cpu'):.1f} us",
+                    ratio(way, "cpu"), f"{median(way, 'redis'):.1f} us" if way.redis else "",
+                    f"{median(way, 'p50'):.2f}", f"{median(way, 'p99'):.2f}", ratio(way, "p99")] for way in contenders])
+    if args.share > 0:
+        report_pauses(fleets, args, args.share * median(contenders[0], "rate"))
     report_streams(fleets, args)
     if args.idle:
         print(f"memory of each of {args.idle} idle connections that were served before")
