@@ -398,6 +398,11 @@ double memory_of_each(served const& weir, std::size_t count, Open&& open) {
 }
 
 TEST(proxy_load, who_waits_for_a_silent_upstream_or_a_silent_client_holds_no_buffer) {
+#if defined(__SANITIZE_THREAD__) // which keeps four bytes for each that was ever in use
+    constexpr double most = 5 * 40;
+#else
+    constexpr double most = 40; // a buffer has 64
+#endif
     constexpr std::size_t count = 300, burst = 60'000;
     std::string const piece(burst, 'x');
     upstream up([&](upstream::connection& c) {
@@ -422,14 +427,14 @@ TEST(proxy_load, who_waits_for_a_silent_upstream_or_a_silent_client_holds_no_buf
                                  streams.join(weir.endpoint(), get);
                                  read_from(streams[streams.size() - 1], burst + 100);
                              }),
-              40);
+              most);
     EXPECT_LT(memory_of_each(weir, count,
                              [&] {
                                  uploads.join(weir.endpoint(),
                                               "POST / HTTP/1.1\r\nHost: w\r\nContent-Length: 1000000\r\n\r\n" + piece);
                                  read_from(uploads[uploads.size() - 1], 10);
                              }),
-              40);
+              most);
 }
 
 } // namespace
