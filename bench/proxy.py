@@ -8,10 +8,12 @@ load, who answers half as often has twice the latency for that reason alone. And
 connections, and the memory that an idle connection takes which was served before (0 leaves it out). Every round
 measures all ways, in random order; the figures are medians of the ratios within a round. Processes of one program
 differ by several per cent, as their memory happens to lie: each way is started so many times, and the rounds take these
-in turn. The load, the proxies and the upstream share the machine's cores, so that requests/s depends on them all; "CPU"
-is the proxy's own time for a request (for ways that ask Redis: beside it that of Redis).
+in turn; who is not measured is stopped (SIGSTOP) meanwhile. The load, the proxies and the upstream share the machine's
+cores, so that requests/s depends on them all; "CPU" is the proxy's own time for a request (for ways that ask Redis:
+beside it that of Redis).
 """
 import argparse
+import contextlib
 import hashlib
 import itertools
 import json
@@ -19,10 +21,12 @@ import os
 import random
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import sys
 import tempfile
+import time
 
 import support
 from support import directory, free_port, start
@@ -51,6 +55,32 @@ class Way:
         self.name, self.port, self.process, self.redis, self.refuses = name, port, process, redis, refuses
         support.wait_for_port(port, process)
         self.pids = pids() if pids else [process.pid]
+
+    def send_signal(self, which):
+        for pid in {self.redis, self.process.pid, *self.pids} - {None}:
+            with contextlib.suppress(ProcessLookupError):  # one that has ended is told of by who asks it
+                os.kill(pid, which)
+
+    @contextlib.contextmanager
+    def awake(self):
+        self.send_signal(signal.SIGCONT)
+        time.sleep(0.1)  # timers that are due by now
+        try:
+            yield
+        finally:
+            self.send_signal(signal.SIGSTOP)
+
+
+@contextlib.contextmanager
+def stopped(ways):
+    """Dozens of processes that wake ten times a second take the caches from the one that is measured."""
+    try:
+        for way in ways:
+            way.send_signal(signal.SIGSTOP)
+        yield
+    finally:
+        for way in ways:
+            way.send_signal(signal.SIGCONT)
 
 
 def nginx_way(upstream, name, extra="", log="access_log off;", main="", http="", redis=None):
@@ -212,8 +242,13 @@ def load(way, seconds, connections, *script):
 
 def play(fleets, args, measure):
     """Measures each way once a round. What tells the median of a figure of a way, and its ratio to the first way's."""
-    rounds = [{way.name: measure(way) for way in random.sample(fleet, len(fleet))}
-              for fleet in itertools.islice(itertools.cycle(fleets), args.rounds)]
+    def measure_alone(way):
+        with way.awake():
+            return measure(way)
+
+    with stopped([way for fleet in fleets for way in fleet]):
+        rounds = [{way.name: measure_alone(way) for way in random.sample(fleet, len(fleet))}
+                  for fleet in itertools.islice(itertools.cycle(fleets), args.rounds)]
     base = fleets[0][0].name
     return (lambda way, what: support.median([each[way.name][what] for each in rounds]),
             lambda way, what: support.spread([each[way.name][what] / each[base][what] for each in rounds]))
